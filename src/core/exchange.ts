@@ -1,0 +1,113 @@
+/**
+ * One call of a client on its way through the layers. What the client asked for is fixed at the edge; what happened so
+ * far (attempts, waits) is counted here and not inside a layer, so that a layer that calls inward twice restarts
+ * nothing (design, rule 0).
+ */
+
+import type { Readable } from 'node:stream';
+import type { FailureKind, Sent } from './outcome.ts';
+import type { EndpointPolicy } from './policy.ts';
+import type { RawHeaders } from './raw-headers.ts';
+import type { Effect, OperationClass, VerdictClass } from './verdict.ts';
+
+/** The request's body. A stream can be sent once only: it makes the exchange unrepeatable as soon as it is opened. */
+export type RequestBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  | { readonly kind: 'stream'; readonly lengthBytes: number | null; readonly open: () => Readable; opened: boolean };
+
+/** Why an attempt was preceded by a wait. */
+export type WaitReason =
+  | 'backoff'
+  | 'retry_after'
+  | 'rate_limit_reset'
+  | 'one_window'
+  | 'budget'
+  | 'pacing'
+  | 'breaker';
+
+/** One try on the wire, as the history keeps it. */
+export interface AttemptRecord {
+  /** From 1. */
+  readonly n: number;
+  /** Wall time, epoch ms: it is stored and shown. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** Null when there was no head. */
+  readonly status: number | null;
+  readonly failure: FailureKind | null;
+  readonly sent: Sent;
+  readonly verdict: VerdictClass;
+  readonly reason: string;
+  readonly effect: Effect;
+  /** The wait directly before this attempt, ms, and why. */
+  readonly waitedMs: number;
+  readonly waitReason: WaitReason | null;
+  /** The upstream's `x-request-id` or the body's `request_id`. */
+  readonly requestId: string | null;
+}
+
+/** Why a failed attempt was not sent again: label of `holdfast_retries_withheld_total`. */
+export type WithheldReason =
+  | 'not_repeatable'
+  | 'budget'
+  | 'deadline'
+  | 'breaker'
+  | 'max_retries'
+  | 'body_too_large'
+  | 'max_wait'
+  | 'interrupted';
+
+/** Why an exchange is to end early; the reason that `cancel` is aborted with. */
+export type CancelReason = 'client_gone' | 'deadline' | 'shutdown';
+
+/** One call of a client. */
+export interface Exchange {
+  readonly id: string;
+  readonly policy: EndpointPolicy;
+  /** Values of the `{names}` of the endpoint's template, as they stand in the path, undecoded. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly method: string;
+  /** The raw request target, path and query, byte for byte. */
+  readonly target: string;
+  /** End-to-end fields as they will be sent, `Via` included, without `Host` and without our own request headers. */
+  readonly headers: RawHeaders;
+  readonly body: RequestBody;
+  /** Monotonic ms. */
+  readonly receivedAtMs: number;
+  /** Monotonic ms; Infinity when nothing limits the call (mode observe). */
+  readonly deadlineAtMs: number;
+  /** RFC 9218 urgency, 0 (first) to 7. */
+  readonly priority: number;
+  /** A short keyed hash of the caller's credential: safe to log, a bounded metric label, never the credential. */
+  readonly credentialRef: string;
+  /** `Holdfast-Context`, parsed; null when the caller gave none. */
+  readonly context: Readonly<Record<string, string>> | null;
+  /** Aborted with a `CancelReason`. Waits end at once; running reads are aborted, running writes may finish. */
+  readonly cancel: AbortController;
+  /** Passes 102 and 103 on; null when the client cannot take them. */
+  readonly onInformational: ((status: number, headers: RawHeaders) => void) | null;
+
+  /**
+   * What must be durable before the wire. `attempt` awaits it directly before every dispatch, after every wait; a
+   * rejection means that nothing is sent. Counts as deadline, not as attempt timeout.
+   */
+  beforeSend: (() => Promise<void>) | null;
+  /** History, oldest first. */
+  readonly attempts: AttemptRecord[];
+  /** The wait that the next attempt will record, and why. */
+  pendingWait: { ms: number; reason: WaitReason } | null;
+  /** All waits so far, ms. */
+  waitedMs: number;
+  /** All time spent in attempts so far, ms. */
+  upstreamMs: number;
+  /** The class of this very request, once `idempotent_if` was evaluated; null until somebody needed it. */
+  operationClass: OperationClass | null;
+  /** Why it was not sent again, when it was not. */
+  withheld: WithheldReason | null;
+}
+
+/** Whether an earlier attempt of this exchange may have taken effect (`after_unknown` rules ask this). */
+export function mayHaveTakenEffect(exchange: Exchange): boolean {
+  return exchange.attempts.some((attempt) => attempt.effect !== 'none');
+}

@@ -1,0 +1,118 @@
+/**
+ * What the configuration says about one endpoint, compiled: durations in ms, sizes in bytes, patterns compiled, every
+ * default filled in. `src/config` makes these; an exchange carries the one that held when it arrived, so that a reload
+ * never changes the rules under a running call.
+ */
+
+import type { FailureKind } from './outcome.ts';
+import type { OperationClass, Pauses, VerdictClass } from './verdict.ts';
+
+/** Limits of one call, in ms. */
+export interface TimeoutPolicy {
+  /** From dispatch until the request is about to be written: DNS, TCP, TLS. */
+  readonly connectMs: number;
+  /** One attempt: from dispatch until the head is here, and for a held answer until its body is whole. */
+  readonly attemptMs: number;
+  /** The longest silence inside a body, either way. */
+  readonly bodyIdleMs: number;
+  /** The whole call, retries and waits included. */
+  readonly totalMs: number;
+}
+
+/** The names of the AWS Architecture Blog, "Exponential Backoff And Jitter". */
+export type Jitter = 'full' | 'equal' | 'decorrelated' | 'none';
+
+/** How often and how late a failed attempt is sent again. */
+export interface RetryPolicy {
+  /** Retries after the first attempt; Infinity for `unlimited`. */
+  readonly maxRetries: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+  readonly jitter: Jitter;
+  /** The longest single wait; a longer wish of the server ends the call at once. */
+  readonly maxWaitMs: number;
+}
+
+/** How many retries the endpoint's class may add to its traffic. */
+export interface RetryBudgetPolicy {
+  /** Retries allowed per dispatched client request, 0..1. */
+  readonly ratio: number;
+  readonly windowMs: number;
+  readonly floorPerSecond: number;
+}
+
+/** A condition over the parsed JSON body of a request (JSONata). An error means false; null body means false. */
+export interface BodyCondition {
+  readonly source: string;
+  readonly holds: (body: unknown) => Promise<boolean>;
+}
+
+/** When an error rule applies. Every given part must match; null parts match anything. */
+export interface ErrorCondition {
+  /** Null: any status. Statuses as given, `5xx` as its hundred. */
+  readonly matchesStatus: ((status: number) => boolean) | null;
+  /** Intercom's `errors[].code`: any of the answer's codes in this set. */
+  readonly codes: ReadonlySet<string> | null;
+  readonly message: RegExp | null;
+  readonly body: RegExp | null;
+  readonly failures: ReadonlySet<FailureKind> | null;
+  /** Holds only when an earlier attempt of the operation may have taken effect. */
+  readonly afterUnknown: boolean;
+}
+
+/** One entry of an error map. */
+export interface ErrorRule {
+  readonly when: ErrorCondition;
+  readonly verdict: VerdictClass;
+  /** The reason of its verdicts; from `reason:`, else the first code, else the status or failure that it names. */
+  readonly reason: string;
+  /** A wait to keep when the server names none; null for the normal backoff. */
+  readonly retryAfterMs: number | null;
+  /** Null: what its class usually pauses. */
+  readonly pauses: Pauses | null;
+  /** Where it stands, for `explain`: `config/intercom.yaml:123` or `my.yaml:17`. */
+  readonly origin: string;
+}
+
+/** What a success of the endpoint carries. A template fills `{name}` from the path. */
+export type AnswerPromise =
+  | { readonly kind: 'any' }
+  | { readonly kind: 'json' }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'template'; readonly template: Readonly<Record<string, string | number | boolean>> };
+
+/** Everything that layers need to know about one endpoint. */
+export interface EndpointPolicy {
+  /** `POST /contacts/{id}/notes`, or `other`: a metric label. */
+  readonly name: string;
+  /** An operation that a map names. */
+  readonly known: boolean;
+  readonly operationClass: OperationClass;
+  /** The request is idempotent although its class is create, when this holds. */
+  readonly idempotentIf: BodyCondition | null;
+  /** The upstream itself refuses a second one, when this holds. */
+  readonly guardedBy: BodyCondition | null;
+  /** How long after the first send the guard holds; null for always. */
+  readonly guardedForMs: number | null;
+  readonly profile: string;
+  /** `observe`: classify, count and log what would be done, change nothing. */
+  readonly mode: 'enforce' | 'observe';
+  readonly timeout: TimeoutPolicy;
+  readonly retry: RetryPolicy;
+  readonly retryBudget: RetryBudgetPolicy;
+  /** Own entries, then the shipped ones of the row, then the shipped generic map: first match wins. */
+  readonly errors: readonly ErrorRule[];
+  readonly answer: AnswerPromise;
+  /** How a promised JSON answer is proven whole: its first and last non-space byte, or a full parse. */
+  readonly whole: 'ends' | 'parse';
+}
+
+/** Sizes and counts that hold for the whole process. */
+export interface Limits {
+  readonly inFlight: number;
+  readonly requestBodyBytes: number;
+  readonly bufferedBytes: number;
+  readonly repeatableBodyBytes: number;
+  readonly errorBodyBytes: number;
+  readonly storedAnswerBytes: number;
+}

@@ -1,0 +1,162 @@
+/**
+ * One function per event: the log line and the counter together, so that neither is ever forgotten and both agree.
+ * Bodies and credentials are no parameter of anything here, hence cannot be logged (semantics §12).
+ */
+
+import type { AttemptRecord, Exchange, WaitReason, WithheldReason } from '../core/exchange.ts';
+import type { HoldfastCode, Outcome } from '../core/outcome.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
+
+/** What was sent to the client in the end. */
+export interface Sending {
+  readonly status: number;
+  readonly code: HoldfastCode | null;
+  readonly durationMs: number;
+  /** The whole answer went out; false when the client left or the upstream broke off. */
+  readonly complete: boolean;
+}
+
+/** The events of one process. */
+export class Events {
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #unmappedLoggedAt = new Map<string, number>();
+
+  constructor(log: Log, metrics: Metrics) {
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  /** A client request got its answer, or lost its client. One line per exchange. */
+  exchangeFinished(exchange: Exchange, outcome: Outcome, sending: Sending): void {
+    const endpoint = exchange.policy.name;
+    const from = outcome.kind === 'answered' ? outcome.from : 'proxy';
+    const verdict = outcome.verdict;
+    this.#metrics.requests.inc({
+      endpoint,
+      method: exchange.method,
+      status: sending.status,
+      from,
+      verdict: verdict.class,
+    });
+    this.#metrics.requestDuration.observe({ endpoint }, sending.durationMs / 1000);
+    if (!this.#log.isLevelEnabled('info')) return;
+    const line: Record<string, unknown> = {
+      event: 'exchange',
+      id: exchange.id,
+      endpoint,
+      method: exchange.method,
+      status: sending.status,
+      from,
+      verdict: verdict.class,
+      effect: verdict.effect,
+      attempts: exchange.attempts.length,
+      ms: Math.round(sending.durationMs),
+    };
+    if (verdict.reason !== 'ok') line['reason'] = verdict.reason;
+    if (exchange.withheld !== null) line['withheld'] = exchange.withheld;
+    if (exchange.waitedMs > 0) line['waitedMs'] = Math.round(exchange.waitedMs);
+    if (sending.code !== null) line['code'] = sending.code;
+    if (!sending.complete) line['complete'] = false;
+    if (exchange.context !== null) line['context'] = exchange.context;
+    if (outcome.kind === 'failed') line['detail'] = outcome.detail;
+    const requestId = exchange.attempts.at(-1)?.requestId;
+    if (requestId) line['upstreamRequestId'] = requestId;
+    this.#log.info(line);
+  }
+
+  /** An attempt has its verdict. */
+  attemptFinished(exchange: Exchange, record: AttemptRecord): void {
+    const endpoint = exchange.policy.name;
+    this.#metrics.attempts.inc({ endpoint, verdict: record.verdict, reason: record.reason });
+    this.#metrics.attemptDuration.observe({ endpoint }, record.durationMs / 1000);
+    if (record.verdict === 'throttled') this.#metrics.throttled.inc({ endpoint, token: exchange.credentialRef });
+    if (this.#log.isLevelEnabled('debug')) {
+      this.#log.debug({ event: 'attempt', id: exchange.id, endpoint, ...record });
+    }
+  }
+
+  /** A failed attempt will be sent again after a wait. */
+  retryScheduled(exchange: Exchange, waitMs: number, waitReason: WaitReason, failureReason: string): void {
+    this.#metrics.retries.inc({ endpoint: exchange.policy.name, reason: failureReason });
+    this.#log.debug({ event: 'retry', id: exchange.id, waitMs: Math.round(waitMs), waitReason, reason: failureReason });
+  }
+
+  /** A failed attempt will not be sent again. In mode observe `would` is what enforce had done instead. */
+  retryWithheld(exchange: Exchange, reason: WithheldReason): void {
+    this.#metrics.retriesWithheld.inc({ endpoint: exchange.policy.name, reason });
+    this.#log.debug({ event: 'retry_withheld', id: exchange.id, reason });
+  }
+
+  /** Mode observe: what enforce would have done here. */
+  wouldHave(exchange: Exchange, action: string): void {
+    this.#log.info({ event: 'would', id: exchange.id, endpoint: exchange.policy.name, action });
+  }
+
+  /** The number of requests being worked on changed. */
+  inFlight(count: number): void {
+    this.#metrics.inFlight.set(count);
+  }
+
+  /** A request was refused because too much was in flight. */
+  shed(exchange: Exchange): void {
+    this.#metrics.shed.inc();
+    this.#log.debug({ event: 'shed', id: exchange.id, endpoint: exchange.policy.name });
+  }
+
+  /** An error answer of a known operation that no rule names. Counted always, logged once an hour with a ready entry. */
+  unmappedError(exchange: Exchange, status: number, code: string | null, message: string | null, nowMs: number): void {
+    const endpoint = exchange.policy.name;
+    this.#metrics.unmappedErrors.inc({ endpoint, status });
+    const key = `${endpoint} ${status} ${code ?? ''}`;
+    const last = this.#unmappedLoggedAt.get(key);
+    if (last !== undefined && nowMs - last < UNMAPPED_LOG_INTERVAL_MS) return;
+    if (this.#unmappedLoggedAt.size >= 1000) this.#unmappedLoggedAt.clear();
+    this.#unmappedLoggedAt.set(key, nowMs);
+    const when = code === null ? `{ status: ${status} }` : `{ status: ${status}, code: ${code} }`;
+    this.#log.warn({
+      event: 'unmapped_error',
+      endpoint,
+      status,
+      code,
+      upstreamMessage: message?.slice(0, 200) ?? null,
+      paste: `- match: ${endpoint}\n  errors:\n    - when: ${when}\n      verdict: permanent   # or transient`,
+    });
+  }
+
+  /** The upstream answered 401. With own credentials they are read again; `changed` says whether that helped. */
+  credentialRejected(exchange: Exchange, changed: boolean | null): void {
+    this.#log.warn({ event: 'credential_rejected', id: exchange.id, token: exchange.credentialRef, changed });
+  }
+
+  /** A request was refused before it became an exchange. */
+  malformed(status: number, why: string): void {
+    this.#metrics.malformed.inc({ status });
+    this.#log.debug({ event: 'malformed', status, why });
+  }
+
+  /** A configuration is in force. */
+  configLoaded(hash: string, source: string): void {
+    this.#metrics.configLastReloadSuccessful.set(1);
+    this.#log.info({ event: 'config_loaded', hash, source });
+  }
+
+  /** A new configuration was refused; the running one stays. */
+  configRejected(faults: readonly string[]): void {
+    this.#metrics.configLastReloadSuccessful.set(0);
+    this.#log.error({ event: 'config_rejected', faults });
+  }
+
+  /** A state change of the process: listening, draining, stopped. */
+  lifecycle(event: string, fields: Record<string, unknown>): void {
+    this.#log.info({ event, ...fields });
+  }
+
+  /** A bug: something threw that must not. */
+  bug(error: unknown, where: string): void {
+    this.#log.error({ event: 'bug', where, err: error instanceof Error ? error : new Error(String(error)) });
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Declares every Prometheus metric in one place, with its help and labels (contract, "Metrics"). Labels are bounded by
+ * the configuration: `endpoint` is the name of a rule or `other`, never a path.
+ */
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const LATENCY_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+
+/** The metrics of one process, all in `registry`. */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Declares all metrics in a registry of their own, so that two instances in one test process stay apart. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    registry,
+    requests: new Counter({
+      name: 'holdfast_requests_total',
+      help: 'Client requests answered, by endpoint rule, method, status sent, origin of the answer and verdict.',
+      labelNames: ['endpoint', 'method', 'status', 'from', 'verdict'] as const,
+      registers,
+    }),
+    requestDuration: new Histogram({
+      name: 'holdfast_request_duration_seconds',
+      help: 'Time from the receipt of a request to the end of its answer, retries and waits included.',
+      labelNames: ['endpoint'] as const,
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'holdfast_attempts_total',
+      help: 'Attempts on the wire, by verdict and reason.',
+      labelNames: ['endpoint', 'verdict', 'reason'] as const,
+      registers,
+    }),
+    attemptDuration: new Histogram({
+      name: 'holdfast_attempt_duration_seconds',
+      help: 'Time of one attempt, from dispatch to its verdict.',
+      labelNames: ['endpoint'] as const,
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    retries: new Counter({
+      name: 'holdfast_retries_total',
+      help: 'Attempts after the first, by the reason of the failure that they repeat.',
+      labelNames: ['endpoint', 'reason'] as const,
+      registers,
+    }),
+    retriesWithheld: new Counter({
+      name: 'holdfast_retries_withheld_total',
+      help: 'Failed attempts that were not sent again, by why not.',
+      labelNames: ['endpoint', 'reason'] as const,
+      registers,
+    }),
+    throttled: new Counter({
+      name: 'holdfast_throttled_total',
+      help: 'Attempts that the upstream answered with 429.',
+      labelNames: ['endpoint', 'token'] as const,
+      registers,
+    }),
+    unmappedErrors: new Counter({
+      name: 'holdfast_unmapped_errors_total',
+      help: 'Error answers of known operations that no rule of the error maps names.',
+      labelNames: ['endpoint', 'status'] as const,
+      registers,
+    }),
+    inFlight: new Gauge({
+      name: 'holdfast_in_flight',
+      help: 'Client requests that are being worked on.',
+      registers,
+    }),
+    shed: new Counter({
+      name: 'holdfast_shed_total',
+      help: 'Requests refused because too much was in flight.',
+      registers,
+    }),
+    malformed: new Counter({
+      name: 'holdfast_malformed_requests_total',
+      help: 'Requests refused before they became an exchange, by the status sent.',
+      labelNames: ['status'] as const,
+      registers,
+    }),
+    configLastReloadSuccessful: new Gauge({
+      name: 'holdfast_config_last_reload_successful',
+      help: '1 when the last load of the configuration succeeded, 0 when it failed and the last good one is kept.',
+      registers,
+    }),
+    buildInfo: new Gauge({
+      name: 'holdfast_build_info',
+      help: 'Always 1; the labels say what is running.',
+      labelNames: ['version', 'node'] as const,
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,98 @@
+import type { Exchange } from '../../src/core/exchange.ts';
+import type { Answered, Outcome } from '../../src/core/outcome.ts';
+import type { EndpointPolicy } from '../../src/core/policy.ts';
+import type { Service } from '../../src/core/service.ts';
+import { OK, type Verdict } from '../../src/core/verdict.ts';
+
+/** The policy of the defaults for a create that no map names; override any part. */
+export function policy(overrides: Partial<EndpointPolicy> = {}): EndpointPolicy {
+  return {
+    name: 'POST /contacts',
+    known: true,
+    operationClass: 'create',
+    idempotentIf: null,
+    guardedBy: null,
+    guardedForMs: null,
+    profile: 'standard',
+    mode: 'enforce',
+    timeout: { connectMs: 5000, attemptMs: 15_000, bodyIdleMs: 30_000, totalMs: 120_000 },
+    retry: { maxRetries: 5, baseDelayMs: 1000, maxDelayMs: 30_000, jitter: 'full', maxWaitMs: 60_000 },
+    retryBudget: { ratio: 0.2, windowMs: 10_000, floorPerSecond: 1 },
+    errors: [],
+    answer: { kind: 'json' },
+    whole: 'ends',
+    ...overrides,
+  };
+}
+
+let counter = 0;
+
+/** An exchange as the edge would make it; override any part. */
+export function exchange(overrides: Partial<Exchange> = {}): Exchange {
+  const body = Buffer.from('{"email":"a@example.com"}');
+  return {
+    id: `x${++counter}`,
+    policy: policy(),
+    params: {},
+    method: 'POST',
+    target: '/contacts',
+    headers: ['Content-Type', 'application/json', 'Content-Length', String(body.length)],
+    body: { kind: 'bytes', bytes: body },
+    receivedAtMs: 1000,
+    deadlineAtMs: 121_000,
+    priority: 3,
+    credentialRef: 'abcd1234',
+    context: null,
+    cancel: new AbortController(),
+    onInformational: null,
+    beforeSend: null,
+    attempts: [],
+    pendingWait: null,
+    waitedMs: 0,
+    upstreamMs: 0,
+    operationClass: null,
+    withheld: null,
+    ...overrides,
+  };
+}
+
+/** A verdict; override any part. */
+export function verdict(overrides: Partial<Verdict> = {}): Verdict {
+  return { ...OK, ...overrides };
+}
+
+/** An answer from the upstream with a small JSON body. */
+export function answered(status: number, overrides: Partial<Answered> = {}): Answered {
+  return {
+    kind: 'answered',
+    from: 'upstream',
+    status,
+    headers: ['Content-Type', 'application/json'],
+    body: { kind: 'bytes', bytes: Buffer.from('{}') },
+    trailers: [],
+    verdict: OK,
+    ...overrides,
+  };
+}
+
+/** One call that a hand-driven service holds until the test answers it. */
+export interface HeldCall {
+  readonly exchange: Exchange;
+  readonly answer: (outcome: Outcome) => void;
+}
+
+/** An inner service that the test drives by hand: every call waits in `calls` until it is answered. */
+export class HandDriven {
+  readonly calls: HeldCall[] = [];
+  readonly service: Service = (x) =>
+    new Promise<Outcome>((resolve) => {
+      this.calls.push({ exchange: x, answer: resolve });
+    });
+
+  /** The call that was made last. */
+  get last(): HeldCall {
+    const call = this.calls.at(-1);
+    if (call === undefined) throw new Error('the inner service was not called');
+    return call;
+  }
+}
