@@ -5,10 +5,18 @@
 
 /** A shared allowance of bytes. */
 export class ByteBudget {
+  #totalBytes: number;
   #freeBytes: number;
 
   constructor(totalBytes: number) {
+    this.#totalBytes = totalBytes;
     this.#freeBytes = totalBytes;
+  }
+
+  /** Changes the allowance; what is taken stays taken, so `freeBytes` may be negative for a while. */
+  resize(totalBytes: number): void {
+    this.#freeBytes += totalBytes - this.#totalBytes;
+    this.#totalBytes = totalBytes;
   }
 
   /** Takes `bytes`, or nothing at all. */

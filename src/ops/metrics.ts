@@ -7,15 +7,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const LATENCY_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
-/** The metrics of one process, all in `registry`. */
-export type Metrics = ReturnType<typeof createMetrics>;
-
-/** Declares all metrics in a registry of their own, so that two instances in one test process stay apart. */
-export function createMetrics() {
-  const registry = new Registry();
-  const registers = [registry];
+/** Counted at the edge and in `shed`: one client request each. */
+function requestMetrics(registers: Registry[]) {
   return {
-    registry,
     requests: new Counter({
       name: 'holdfast_requests_total',
       help: 'Client requests answered, by endpoint rule, method, status sent, origin of the answer and verdict.',
@@ -29,6 +23,28 @@ export function createMetrics() {
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),
+    inFlight: new Gauge({
+      name: 'holdfast_in_flight',
+      help: 'Client requests that are being worked on.',
+      registers,
+    }),
+    shed: new Counter({
+      name: 'holdfast_shed_total',
+      help: 'Requests refused because too much was in flight.',
+      registers,
+    }),
+    malformed: new Counter({
+      name: 'holdfast_malformed_requests_total',
+      help: 'Requests refused before they became an exchange, by the status sent.',
+      labelNames: ['status'] as const,
+      registers,
+    }),
+  };
+}
+
+/** Counted in `attempt` and `retry`: one try on the wire each. */
+function attemptMetrics(registers: Registry[]) {
+  return {
     attempts: new Counter({
       name: 'holdfast_attempts_total',
       help: 'Attempts on the wire, by verdict and reason.',
@@ -66,22 +82,12 @@ export function createMetrics() {
       labelNames: ['endpoint', 'status'] as const,
       registers,
     }),
-    inFlight: new Gauge({
-      name: 'holdfast_in_flight',
-      help: 'Client requests that are being worked on.',
-      registers,
-    }),
-    shed: new Counter({
-      name: 'holdfast_shed_total',
-      help: 'Requests refused because too much was in flight.',
-      registers,
-    }),
-    malformed: new Counter({
-      name: 'holdfast_malformed_requests_total',
-      help: 'Requests refused before they became an exchange, by the status sent.',
-      labelNames: ['status'] as const,
-      registers,
-    }),
+  };
+}
+
+/** About the process itself. */
+function processMetrics(registers: Registry[]) {
+  return {
     configLastReloadSuccessful: new Gauge({
       name: 'holdfast_config_last_reload_successful',
       help: '1 when the last load of the configuration succeeded, 0 when it failed and the last good one is kept.',
@@ -94,4 +100,14 @@ export function createMetrics() {
       registers,
     }),
   };
+}
+
+/** The metrics of one process, all in `registry`. */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Declares all metrics in a registry of their own, so that two instances in one test process stay apart. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  return { registry, ...requestMetrics(registers), ...attemptMetrics(registers), ...processMetrics(registers) };
 }
