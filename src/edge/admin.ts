@@ -1,0 +1,110 @@
+/**
+ * The admin plane: health, metrics, status and configuration, on a listener of its own, so that a flood on the proxy's
+ * port cannot hide what is going on. Hono serves it: nothing here is on the hot path.
+ */
+
+import { createServer, type Server } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
+import { type Context, Hono } from 'hono';
+import type { Registry } from 'prom-client';
+import type { HoldfastCode } from '../core/outcome.ts';
+import type { Settings } from '../core/settings.ts';
+import type { Events } from '../ops/events.ts';
+import { adminAccess } from './admin-access.ts';
+
+/** Whether the instance can serve, and what hinders it. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+}
+
+/** How a reload ended; `faults` are lines for people, `restart` names keys that keep their running value. */
+export interface ReloadResult {
+  readonly ok: boolean;
+  readonly hash: string;
+  readonly faults: readonly string[];
+  readonly restart: readonly string[];
+}
+
+/** What the admin plane shows and can ask for. */
+export interface AdminParts {
+  readonly settings: () => Settings;
+  readonly registry: Registry;
+  readonly events: Events;
+  readonly readiness: () => Readiness;
+  readonly status: () => Record<string, unknown>;
+  readonly reload: () => Promise<ReloadResult>;
+  readonly newId: () => string;
+}
+
+const OPEN_PATHS = new Set(['/healthz', '/readyz', '/metrics']);
+
+/** Builds the server; the caller listens and closes. */
+export function createAdminPlane(parts: AdminParts): Server {
+  const listener = getRequestListener(createAdminApp(parts).fetch, { overrideGlobalObjects: false });
+  return createServer(
+    { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1000, keepAliveTimeout: 75_000 },
+    (request, response) => {
+      listener(request, response).catch((error: unknown) => parts.events.bug(error, 'admin'));
+    },
+  );
+}
+
+/** The routes alone, for tests that need no socket. */
+export function createAdminApp(parts: AdminParts): Hono {
+  const app = new Hono();
+  const refuse = (c: Context, status: 401 | 403 | 404 | 422 | 500, code: HoldfastCode, message: string) =>
+    c.json({ type: 'error.list', request_id: parts.newId(), errors: [{ code, message }] }, status);
+
+  app.use(async (c, next) => {
+    c.header('Cache-Control', 'no-store');
+    c.header('X-Content-Type-Options', 'nosniff');
+    if (OPEN_PATHS.has(c.req.path)) return next();
+    const field = (name: string) => c.req.header(name) ?? null;
+    const denied = adminAccess(
+      {
+        method: c.req.method,
+        host: field('host'),
+        origin: field('origin'),
+        fetchSite: field('sec-fetch-site'),
+        authorization: field('authorization'),
+      },
+      parts.settings().admin.token,
+    );
+    if (denied === null) return next();
+    if (denied.status === 401) c.header('WWW-Authenticate', 'Bearer realm="holdfast admin"');
+    return refuse(c, denied.status, 'holdfast_unauthorized', denied.message);
+  });
+
+  app.get('/healthz', (c) => c.json({ alive: true }));
+  app.get('/readyz', (c) => {
+    const readiness = parts.readiness();
+    return c.json(readiness, readiness.ready ? 200 : 503);
+  });
+  app.get('/metrics', async (c) => {
+    const text = await parts.registry.metrics();
+    return c.body(text, 200, { 'Content-Type': parts.registry.contentType });
+  });
+  app.get('/api/status', (c) => c.json(parts.status()));
+  app.get('/api/config', (c) => {
+    const { hash, source, shown } = parts.settings();
+    return c.json({ hash, source, config: shown });
+  });
+  app.post('/api/config/reload', async (c) => {
+    const result = await parts.reload();
+    return c.json(result, result.ok ? 200 : 422);
+  });
+  app.notFound((c) =>
+    refuse(
+      c,
+      404,
+      'holdfast_not_found',
+      `No ${c.req.method} ${c.req.path} on the admin plane; docs/admin-api.md lists it.`,
+    ),
+  );
+  app.onError((error, c) => {
+    parts.events.bug(error, 'admin');
+    return refuse(c, 500, 'holdfast_bad_request', 'The admin plane failed; the log has the details.');
+  });
+  return app;
+}
