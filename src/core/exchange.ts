@@ -111,3 +111,13 @@ export interface Exchange {
 export function mayHaveTakenEffect(exchange: Exchange): boolean {
   return exchange.attempts.some((attempt) => attempt.effect !== 'none');
 }
+
+/** What all attempts so far did together: `applied` when one surely did, `unknown` when one may have. */
+export function effectOfAttempts(exchange: Exchange): Effect {
+  let effect: Effect = 'none';
+  for (const attempt of exchange.attempts) {
+    if (attempt.effect === 'applied') return 'applied';
+    if (attempt.effect === 'unknown') effect = 'unknown';
+  }
+  return effect;
+}

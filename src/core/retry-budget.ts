@@ -40,12 +40,11 @@ export interface RetryBudget {
 
 /** Opens the accounts, empty but for the floor. */
 export function createRetryBudget(): RetryBudget {
-  const open = (): Account => ({
-    deposits: new Float64Array(BUCKETS),
-    withdrawals: new Float64Array(BUCKETS),
-    newest: 0,
-  });
   return { classes: { read: open(), idempotent: open(), create: open() }, process: open() };
+}
+
+function open(): Account {
+  return { deposits: new Float64Array(BUCKETS), withdrawals: new Float64Array(BUCKETS), newest: 0 };
 }
 
 /** A client request was dispatched for the first time. `nowMs` is monotonic, here and below. */
@@ -80,17 +79,6 @@ export function refund(
 ): void {
   payBack(budget.classes[operationClass], cost, chargedAtMs, nowMs);
   payBack(budget.process, cost, chargedAtMs, nowMs);
-}
-
-/** What retries may still cost now, at least 0, for one class. */
-export function cover(
-  budget: RetryBudget,
-  operationClass: OperationClass,
-  policy: RetryBudgetPolicy,
-  nowMs: number,
-): number {
-  const own = coverOf(budget.classes[operationClass], policy, nowMs);
-  return Math.max(0, Math.min(own, coverOf(budget.process, policy, nowMs)));
 }
 
 function payIn(account: Account, amount: number, nowMs: number): void {

@@ -1,0 +1,156 @@
+/**
+ * The total time of a call, retries and waits included (semantics §3). When it is up, or the client has left, every wait
+ * inside ends through `exchange.cancel`; what still runs is a write on the wire, which may finish. The caller is answered
+ * at once and the true ending follows as `settled`. Hand-made and not `Promise.race`: a race leaves its reactions
+ * on promises that live on, and the normal case is one timer and one listener, both set and cleared.
+ */
+
+import { type Exchange, effectOfAttempts } from '../core/exchange.ts';
+import { type HoldfastCode, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
+import type { Layer, Service } from '../core/service.ts';
+import { type Effect, refusedVerdict } from '../core/verdict.ts';
+import type { CancelTimer, Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+
+/** What the layer is made of. */
+export interface DeadlineParts {
+  readonly clock: Clock;
+  readonly events: Events;
+}
+
+type Cut = 'deadline' | 'client_gone';
+
+/** Answers when the deadline passes or the client is gone, whatever runs inside. */
+export function deadline(parts: DeadlineParts): Layer {
+  return (inner) => (exchange) => {
+    if (exchange.deadlineAtMs <= parts.clock.now()) return Promise.resolve(refusal(exchange, 'deadline', null, false));
+    if (isGone(exchange)) return Promise.resolve(refusal(exchange, 'client_gone', null, false));
+    return new Promise((resolve, reject) => new Race(parts, exchange, resolve, reject).run(inner));
+  };
+}
+
+/** One call between its inner service and the clock. */
+class Race {
+  readonly #parts: DeadlineParts;
+  readonly #exchange: Exchange;
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #reject: (error: unknown) => void;
+  #cancelTimer: CancelTimer | null = null;
+  #cut: Cut | null = null;
+  #answered = false;
+  #settle: ((late: Outcome | Promise<Outcome>) => void) | null = null;
+
+  constructor(
+    parts: DeadlineParts,
+    exchange: Exchange,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#parts = parts;
+    this.#exchange = exchange;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  run(inner: Service): void {
+    const { clock } = this.#parts;
+    const { deadlineAtMs, cancel } = this.#exchange;
+    this.#cancelTimer = clock.timer(deadlineAtMs - clock.now(), this.#onDeadline);
+    cancel.signal.addEventListener('abort', this.#onAbort);
+    inner(this.#exchange).then(this.#onEnd, this.#onBug);
+  }
+
+  readonly #onDeadline = (): void => this.#stop('deadline');
+
+  /** On `shutdown` waits end by themselves and running attempts finish: nothing to answer yet. */
+  readonly #onAbort = (): void => {
+    if (isGone(this.#exchange)) this.#stop('client_gone');
+  };
+
+  /** Ends the waits and gives the inner service one turn to end with them. */
+  #stop(cut: Cut): void {
+    this.#clear();
+    this.#cut = cut;
+    this.#exchange.cancel.abort(cut);
+    this.#cancelTimer = this.#parts.clock.timer(0, this.#onTurnOver);
+  }
+
+  readonly #onTurnOver = (): void => {
+    this.#answered = true;
+    const settled = new Promise<Outcome>((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#resolve({ ...refusal(this.#exchange, this.#cut ?? 'deadline', null, true), settled });
+  };
+
+  readonly #onEnd = (outcome: Outcome): void => {
+    this.#clear();
+    if (this.#settle !== null) {
+      streamOf(outcome)?.discard();
+      // An ending that was itself early has its true one behind it.
+      this.#settle(outcome.settled ?? outcome);
+    } else if (this.#cut === null || outcome.kind === 'answered') {
+      this.#resolve(outcome);
+    } else {
+      this.#resolve(refusal(this.#exchange, this.#cut, outcome, false));
+    }
+  };
+
+  readonly #onBug = (error: unknown): void => {
+    this.#clear();
+    if (!this.#answered) {
+      this.#reject(error);
+      return;
+    }
+    this.#parts.events.bug(error, 'behind the deadline');
+    this.#settle?.(refusal(this.#exchange, this.#cut ?? 'deadline', null, true));
+  };
+
+  #clear(): void {
+    this.#cancelTimer?.();
+    this.#exchange.cancel.signal.removeEventListener('abort', this.#onAbort);
+  }
+}
+
+function isGone(exchange: Exchange): boolean {
+  return exchange.cancel.signal.aborted && exchange.cancel.signal.reason === 'client_gone';
+}
+
+/**
+ * Says what is known. `running`: the inner service goes on although every wait was cancelled, so an attempt is on the
+ * wire. `ended` is how it ended because of the cut; null when it goes on or was never called.
+ */
+function refusal(exchange: Exchange, cut: Cut, ended: Outcome | null, running: boolean): Refused {
+  const isRead = exchange.policy.operationClass === 'read';
+  const effect = isRead ? 'none' : effectSoFar(exchange, ended, running);
+  const code = codeOf(exchange, effect, running);
+  const retryAfterMs = ended?.verdict.retryAfterMs ?? null;
+  const verdict = { ...refusedVerdict(cut, retryAfterMs), effect, repeatable: effect === 'none' };
+  return { kind: 'refused', by: 'deadline', code, message: MESSAGES[code], retryAfterMs, verdict };
+}
+
+function effectSoFar(exchange: Exchange, ended: Outcome | null, running: boolean): Effect {
+  const past = effectOfAttempts(exchange);
+  if (past === 'applied' || ended?.verdict.effect === 'applied') return 'applied';
+  return running || past === 'unknown' || ended?.verdict.effect === 'unknown' ? 'unknown' : 'none';
+}
+
+type DeadlineCode = Extract<
+  HoldfastCode,
+  'holdfast_deadline' | 'holdfast_upstream_timeout' | 'holdfast_outcome_unknown'
+>;
+
+function codeOf({ attempts }: Exchange, effect: Effect, running: boolean): DeadlineCode {
+  if (effect !== 'none') return 'holdfast_outcome_unknown';
+  const asked = running || attempts.length > 0;
+  return asked && attempts.every(({ failure }) => failure === 'timeout')
+    ? 'holdfast_upstream_timeout'
+    : 'holdfast_deadline';
+}
+
+const MESSAGES: Readonly<Record<DeadlineCode, string>> = {
+  holdfast_deadline: 'The time for this call is over and nothing was applied. Send it again, or allow it more time.',
+  holdfast_upstream_timeout: 'The upstream did not answer any attempt in time. This call only reads: send it again.',
+  holdfast_outcome_unknown:
+    'The time for this call is over while a write was under way; it may or may not have been applied. Look before you send it again.',
+};

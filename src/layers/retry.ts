@@ -1,0 +1,234 @@
+/**
+ * Retry: attempt, look at the verdict, ask the budget, back off, again (semantics §3). The layer executes and decides
+ * nothing about safety: `verdict.repeatable` was settled in `attempt`. All counting reads `exchange.attempts`, so an outer
+ * layer may call inward twice and restarts nothing.
+ *
+ * Out goes the last outcome, with two exceptions that keep the answer honest: an answer of the upstream beats a later
+ * failure or refusal that proves nothing, and the effect is that of the whole history, not of the last attempt. A request
+ * pays into the budget when its first attempt has ended, not when it began: attempts may hang longer than the
+ * window, and their own retries would find it empty.
+ */
+
+import { AttemptDurations } from '../core/attempt-durations.ts';
+import { type Exchange, effectOfAttempts, type WaitReason, type WithheldReason } from '../core/exchange.ts';
+import { type Answered, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
+import { serverWish } from '../core/retry-after.ts';
+import { createRetryBudget, deposit, type RetryBudget, refund, withdraw } from '../core/retry-budget.ts';
+import { decideRetry, type RetryDecision } from '../core/retry-decision.ts';
+import type { Layer, Service } from '../core/service.ts';
+import { type Clock, sleep } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+import type { Random } from '../ops/random.ts';
+
+/** What the layer is made of. */
+export interface RetryParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly events: Events;
+  /** Reads our own upstream credential again and says whether it changed; null when callers bring theirs. */
+  readonly credentials: { reread(): Promise<boolean> } | null;
+}
+
+interface State extends RetryParts {
+  readonly budget: RetryBudget;
+  readonly durations: AttemptDurations;
+  /** Wall time; what was sent before it carried the old credential. */
+  credentialChangedAtMs: number;
+}
+
+type Retry = Extract<RetryDecision, { retry: true }>;
+
+/** Sends failed attempts again as long as that is safe, affordable and in time. */
+export function retry(parts: RetryParts): Layer {
+  const state: State = {
+    ...parts,
+    budget: createRetryBudget(),
+    durations: new AttemptDurations(),
+    credentialChangedAtMs: -Infinity,
+  };
+  return (inner) => async (exchange) => {
+    const outcome = await attemptOnce(state, inner, exchange);
+    if (outcome.verdict.class !== 'ok') return repeat(state, inner, exchange, outcome);
+    exchange.withheld = null;
+    return outcome;
+  };
+}
+
+async function attemptOnce(state: State, inner: Service, exchange: Exchange): Promise<Outcome> {
+  const { attempts, policy } = exchange;
+  const before = attempts.length;
+  const outcome = await inner(exchange);
+  if (attempts.length > before) {
+    if (before === 0) deposit(state.budget, policy.operationClass, policy.retryBudget.ratio, state.clock.now());
+    const last = attempts.at(-1);
+    if (last !== undefined && last.status !== null) state.durations.note(policy.name, last.durationMs);
+  }
+  return outcome;
+}
+
+/** From the first outcome that is not ok to the end. */
+async function repeat(state: State, inner: Service, exchange: Exchange, first: Outcome): Promise<Outcome> {
+  const { clock, events, budget } = state;
+  const { operationClass } = exchange.policy;
+  let outcome = first;
+  let answer: Answered | null = null;
+  while (outcome.kind !== 'refused') {
+    const plan = await planRetry(state, exchange, outcome);
+    if (plan === null) return conclude(exchange, outcome, answer);
+    const chargedAtMs = clock.now();
+    const giveBack = (): void => refund(budget, operationClass, plan.cost, chargedAtMs, clock.now());
+
+    events.retryScheduled(exchange, plan.waitMs, plan.waitReason, outcome.verdict.reason);
+    const last = letGo(outcome);
+    if (last.kind === 'answered') answer = last;
+    if (!(await backOff(clock, exchange, plan))) {
+      giveBack();
+      withhold(state, exchange, cancelledBy(exchange));
+      return conclude(exchange, last, answer);
+    }
+
+    const before = exchange.attempts.length;
+    outcome = await attemptOnce(state, inner, exchange);
+    const ok = outcome.verdict.class === 'ok';
+    if (ok || exchange.attempts.length === before) giveBack();
+    if (ok) {
+      exchange.withheld = null;
+      return outcome;
+    }
+    if (outcome.kind === 'refused') {
+      withhold(state, exchange, refusedBy(exchange, outcome));
+      return concludeRefused(exchange, outcome, last, answer);
+    }
+  }
+  return withEffect(outcome, exchange);
+}
+
+/** Decides, and takes the price from the budget. Null: it ends here, and why is noted. */
+async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Promise<Retry | null> {
+  const { clock, events } = state;
+  const { policy, body } = exchange;
+  const { verdict } = outcome;
+  const decision = decideRetry({
+    policy: policy.retry,
+    operationClass: exchange.operationClass ?? policy.operationClass,
+    verdict,
+    attempts: exchange.attempts,
+    bodySpent: body.kind === 'stream' && body.opened,
+    credentialRenewed: verdict.class === 'unauthorized' && (await credentialRenewed(state, exchange)),
+    wishReason: wishReasonOf(outcome, clock.wall()),
+    remainingMs: exchange.deadlineAtMs - clock.now(),
+    medianMs: state.durations.medianMs(policy.name),
+    random: state.random(),
+  });
+  if (!decision.retry) {
+    if (decision.withheld !== null) withhold(state, exchange, decision.withheld);
+    return null;
+  }
+  if (exchange.cancel.signal.aborted) {
+    withhold(state, exchange, cancelledBy(exchange));
+    return null;
+  }
+  const { cost } = decision;
+  if (cost > 0 && !withdraw(state.budget, policy.operationClass, policy.retryBudget, cost, clock.now())) {
+    withhold(state, exchange, 'budget');
+    return null;
+  }
+  if (policy.mode === 'enforce') return decision;
+  events.wouldHave(exchange, `retry after ${decision.waitMs} ms (${verdict.reason})`);
+  return null;
+}
+
+/**
+ * Reads our own credential again, once per exchange. Of many calls that are rejected together the first sees the change;
+ * the others sent theirs before it, and need no second look.
+ */
+async function credentialRenewed(state: State, exchange: Exchange): Promise<boolean> {
+  const { credentials, events, clock } = state;
+  if (credentials === null) {
+    events.credentialRejected(exchange, null);
+    return false;
+  }
+  const rejected = exchange.attempts.filter((attempt) => attempt.verdict === 'unauthorized');
+  const sentAtMs = rejected.at(-1)?.startedAtMs ?? -Infinity;
+  if (rejected.length > 1) {
+    events.credentialRejected(exchange, false);
+    return false;
+  }
+  if (state.credentialChangedAtMs < sentAtMs && (await credentials.reread())) {
+    state.credentialChangedAtMs = clock.wall();
+  }
+  const renewed = state.credentialChangedAtMs >= sentAtMs;
+  events.credentialRejected(exchange, renewed);
+  return renewed;
+}
+
+/** False when the wait was cut short. The clock is asked again because the runtime's timers may fire early. */
+async function backOff(clock: Clock, exchange: Exchange, plan: Retry): Promise<boolean> {
+  const { signal } = exchange.cancel;
+  const startedAtMs = clock.now();
+  const endsAtMs = startedAtMs + plan.waitMs;
+  let now = startedAtMs;
+  while (now < endsAtMs && !signal.aborted) {
+    await sleep(clock, Math.ceil(endsAtMs - now), signal);
+    now = clock.now();
+  }
+  exchange.waitedMs += now - startedAtMs;
+  if (signal.aborted) return false;
+  exchange.pendingWait = now > startedAtMs ? { ms: now - startedAtMs, reason: plan.waitReason } : null;
+  return true;
+}
+
+/** Frees the socket for the time of the wait. What flowed from it cannot be handed out any more. */
+function letGo(outcome: Outcome): Outcome {
+  const stream = streamOf(outcome);
+  if (stream === null) return outcome;
+  stream.discard();
+  const detail = 'the answer was discarded before a retry that did not take place';
+  return { kind: 'failed', failure: 'truncated', sent: 'yes', detail, verdict: outcome.verdict };
+}
+
+/** An earlier answer says more than a failure that leaves nothing in doubt ("its last answer is passed on"). */
+function conclude(exchange: Exchange, outcome: Outcome, answer: Answered | null): Outcome {
+  const proves = outcome.kind === 'answered' || outcome.verdict.effect !== 'none';
+  return withEffect(proves ? outcome : (answer ?? outcome), exchange);
+}
+
+/** The retry was refused: the answer before it goes out, with the time to come back that the refusal knows. */
+function concludeRefused(exchange: Exchange, refused: Refused, last: Outcome, answer: Answered | null): Outcome {
+  const ending = conclude(exchange, last, answer);
+  if (ending.kind !== 'answered' && ending.verdict.effect === 'none') return refused;
+  const retryAfterMs = refused.retryAfterMs ?? ending.verdict.retryAfterMs;
+  return { ...ending, verdict: { ...ending.verdict, retryAfterMs } };
+}
+
+/** What the last attempt did not do, an earlier one may have done. */
+function withEffect<T extends Outcome>(outcome: T, exchange: Exchange): T {
+  if (outcome.verdict.effect === 'applied') return outcome;
+  const effect = effectOfAttempts(exchange);
+  if (effect === 'none' || effect === outcome.verdict.effect) return outcome;
+  return { ...outcome, verdict: { ...outcome.verdict, effect } };
+}
+
+function withhold({ events }: State, exchange: Exchange, reason: WithheldReason): void {
+  exchange.withheld = reason;
+  events.retryWithheld(exchange, reason);
+}
+
+function cancelledBy(exchange: Exchange): WithheldReason {
+  return exchange.cancel.signal.reason === 'deadline' ? 'deadline' : 'interrupted';
+}
+
+function refusedBy(exchange: Exchange, refused: Refused): WithheldReason {
+  if (exchange.cancel.signal.aborted) return cancelledBy(exchange);
+  if (refused.by === 'breaker') return 'breaker';
+  return refused.code === 'holdfast_quota_wait' ? 'max_wait' : 'interrupted';
+}
+
+/** Only the name of the wait, for the history; how long it lasts is the verdict's. */
+function wishReasonOf(outcome: Outcome, wallMs: number): WaitReason {
+  if (outcome.kind !== 'answered' || outcome.verdict.retryAfterMs === null) return 'backoff';
+  const wish = serverWish(outcome.headers, wallMs, outcome.verdict.class === 'throttled');
+  // Without words of the server's it is the rule's own `retry_after`.
+  if (wish === null) return 'retry_after';
+  return wish.source === 'rate_limit' ? 'rate_limit_reset' : wish.source;
+}
