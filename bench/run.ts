@@ -1,0 +1,122 @@
+/**
+ * `npm run bench [-- --only NAME] [--quick] [--write]`: measures the packed proxy beside its floor and its peers, prints
+ * tables, and with --write keeps them in results/latest.json and README.md. Bounded: 15 minutes, 2 with --quick.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Bench, type Figure, FULL, QUICK } from './bench.ts';
+import { startFloor, startHoldfast, startPeers, startUpstream } from './contestants.ts';
+import { type ContestantCost, costFigures, measureContestants } from './figures/cpu.ts';
+import { growth } from './figures/growth.ts';
+import { latency } from './figures/latency.ts';
+import { loopDelay } from './figures/loop-delay.ts';
+import { memory } from './figures/memory.ts';
+import { semiSpace } from './figures/semi-space.ts';
+import { startUp } from './figures/start.ts';
+import { LoadGenerator, pinned } from './processes.ts';
+import { type Circumstances, render, writeBetweenMarkers } from './report.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const RUN_MINUTES_MAX = 15;
+const QUICK_RUN_MINUTES_MAX = 2;
+
+/** Every figure by the name that --only takes. `semi-space` is a decision aid and runs only when asked for. */
+const FIGURES: Readonly<Record<string, (bench: Bench) => Promise<readonly Figure[]>>> = {
+  latency,
+  growth,
+  memory,
+  start: startUp,
+  'loop-delay': loopDelay,
+  'semi-space': semiSpace,
+};
+const NAMES = ['cpu', ...Object.keys(FIGURES)];
+
+const { only, quick, write } = readArguments();
+const bench: Bench = {
+  sizes: quick ? QUICK : FULL,
+  load: new LoadGenerator(),
+  upstream: await startAfterBuild(),
+  say: (line) => process.stderr.write(`${line}\n`),
+};
+const minutes = quick ? QUICK_RUN_MINUTES_MAX : RUN_MINUTES_MAX;
+setTimeout(() => fail(`the bench ran longer than ${minutes} minutes`), minutes * 60_000).unref();
+
+const notes: string[] = [];
+const note = (line: string): void => {
+  notes.push(line);
+  bench.say(line);
+};
+if (!pinned) note('Not pinned: needs taskset and two cores. The proxies share theirs with the load.');
+
+const figures: Figure[] = [];
+let contestants: readonly ContestantCost[] = [];
+for (const name of only ?? NAMES.filter((each) => each !== 'semi-space')) {
+  if (name === 'cpu') {
+    contestants = await costs();
+    figures.push(...costFigures(contestants));
+  } else {
+    figures.push(...((await FIGURES[name]?.(bench)) ?? []));
+  }
+}
+
+const results = { circumstances: circumstances(), contestants, figures, notes };
+const rendered = render(results);
+process.stdout.write(`\n${rendered}\n`);
+if (write) {
+  mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
+  writeFileSync(join(import.meta.dirname, 'results', 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeBetweenMarkers(join(import.meta.dirname, 'README.md'), rendered);
+}
+process.exit(0);
+
+function readArguments(): { only: readonly string[] | null; quick: boolean; write: boolean } {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', multiple: true },
+      quick: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+    },
+  });
+  const unknown = values.only?.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) fail(`--only ${unknown}: no such figure; there are ${NAMES.join(', ')}`, 2);
+  return { only: values.only ?? null, quick: values.quick, write: values.write };
+}
+
+async function startAfterBuild(): Promise<Bench['upstream']> {
+  const built = spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, encoding: 'utf8' });
+  if (built.status !== 0) fail(`npm run build failed: ${built.stdout}${built.stderr}`);
+  return startUpstream();
+}
+
+async function costs(): Promise<readonly ContestantCost[]> {
+  const floor = await startFloor(bench.upstream.port);
+  const holdfast = await startHoldfast(bench.upstream.port);
+  const running = [floor, holdfast, ...(await startPeers(bench.upstream.port, note))];
+  const measured = await measureContestants(bench, running);
+  await Promise.all(running.map(({ child }) => child.stop()));
+  return measured;
+}
+
+function git(...args: readonly string[]): string {
+  return spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' }).stdout.trim();
+}
+
+function circumstances(): Circumstances {
+  const changed = git('status', '--porcelain', '--', 'src', 'config') === '' ? '' : ' with uncommitted changes';
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit: `${git('rev-parse', '--short', 'HEAD')}${changed}`,
+    machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`,
+    node: process.versions.node,
+    run: `${quick ? 'Quick run, not for publication' : 'Full run'}: ${bench.sizes.rounds} rounds of ${bench.sizes.measureMs / 1000} s`,
+  };
+}
+
+function fail(message: string, code = 1): never {
+  process.stderr.write(`bench: ${message}\n`);
+  process.exit(code);
+}
