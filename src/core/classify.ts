@@ -72,8 +72,9 @@ const PLAIN_OK_READ: Classification = Object.freeze({ ...PLAIN_OK, verdict: OK_R
 
 /** Classifies one attempt. Total: takes any status and any facts, never throws. Allocates nothing for a plain success. */
 export function classify(facts: AttemptFacts): Classification {
-  const rule = rulesMayApply(facts) ? (facts.policy.errors.find((each) => matches(each.when, facts)) ?? null) : null;
-  if (rule === null && isPlainSuccess(facts)) return facts.operationClass === 'read' ? PLAIN_OK_READ : PLAIN_OK;
+  const plain = isPlainSuccess(facts);
+  const rule = plain && !namesSuccess(facts.policy.errors) ? null : firstMatch(facts);
+  if (plain && rule === null) return facts.operationClass === 'read' ? PLAIN_OK_READ : PLAIN_OK;
   const effect = effectOf(facts);
   const decided = rule === null ? byTable(facts) : { class: rule.verdict, reason: rule.reason, mapped: true };
   return {
@@ -95,12 +96,13 @@ export function requestIdOf(headers: RawHeaders, error: ErrorFacts | null): stri
  * success into something else.
  */
 export function matches(when: ErrorCondition, facts: AttemptFacts): boolean {
-  const { answer, failure } = facts;
+  const { answer } = facts;
   if (when.afterUnknown && !facts.afterUnknown) return false;
-  if (when.failures !== null && (failure === null || !when.failures.has(failure.kind))) return false;
+  const kind = failureKindOf(facts);
+  if (when.failures !== null && (kind === null || !when.failures.has(kind))) return false;
   if (when.matchesStatus !== null) {
     if (answer === null || !when.matchesStatus(answer.status)) return false;
-  } else if (failure === null && (answer === null || answer.status < 400)) {
+  } else if (kind === null && (answer === null || answer.status < 400)) {
     return false;
   }
   const error = answer?.error ?? null;
@@ -110,28 +112,37 @@ export function matches(when: ErrorCondition, facts: AttemptFacts): boolean {
   return body === null || (error !== null && body.test(error.text));
 }
 
-/** Which error lists name a status below 400: asked once per list, so that a success does not walk the map. */
-const namesSuccess = new WeakMap<readonly ErrorRule[], boolean>();
+/** How the attempt failed, a 2xx that is not what its row promises included; null when it did not. */
+function failureKindOf({ answer, failure }: AttemptFacts): FailureKind | null {
+  if (failure !== null) return failure.kind;
+  if (answer === null || answer.status < 200 || answer.status >= 300) return null;
+  return answer.body === 'whole' || answer.body === 'unchecked' ? null : 'broken';
+}
 
-function rulesMayApply(facts: AttemptFacts): boolean {
-  if (facts.failure !== null || facts.answer === null || facts.answer.status >= 400) return true;
-  const { errors } = facts.policy;
-  let names = namesSuccess.get(errors);
+function firstMatch(facts: AttemptFacts): ErrorRule | null {
+  return facts.policy.errors.find((rule) => matches(rule.when, facts)) ?? null;
+}
+
+const namingSuccess = new WeakMap<readonly ErrorRule[], boolean>();
+
+/** Whether a list names a status below 400: found out once per list, so that a success does not walk the map. */
+function namesSuccess(errors: readonly ErrorRule[]): boolean {
+  let names = namingSuccess.get(errors);
   if (names === undefined) {
     names = errors.some(({ when }) => when.matchesStatus !== null && matchesAnySuccess(when.matchesStatus));
-    namesSuccess.set(errors, names);
+    namingSuccess.set(errors, names);
   }
   return names;
 }
 
 function matchesAnySuccess(matchesStatus: (status: number) => boolean): boolean {
-  for (let status = 100; status < 400; status += 1) if (matchesStatus(status)) return true;
+  for (let status = 200; status < 400; status += 1) if (matchesStatus(status)) return true;
   return false;
 }
 
-function isPlainSuccess({ answer, failure }: AttemptFacts): boolean {
-  if (failure !== null || answer === null || answer.status < 200 || answer.status >= 400) return false;
-  return answer.status >= 300 || answer.body === 'whole' || answer.body === 'unchecked';
+function isPlainSuccess(facts: AttemptFacts): boolean {
+  const status = facts.answer?.status ?? 0;
+  return status >= 200 && status < 400 && failureKindOf(facts) === null;
 }
 
 interface Decision {
