@@ -1,12 +1,13 @@
 /** Who is measured and how each is started: as its own users start it, one process on one core, logs where it has any. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { type Child, freePort, node, ready, scratch, start } from './processes.ts';
 
 const HERE = import.meta.dirname;
-const PACKED_MAIN = join(HERE, '..', 'dist', 'main.js');
+const MAIN = { packed: join(HERE, '..', 'dist', 'main.js'), source: join(HERE, '..', 'src', 'main.ts') };
 
 /** A proxy that runs. */
 export interface Contestant {
@@ -21,6 +22,7 @@ export interface HoldfastOptions {
   readonly yaml?: string;
   /** Node flags instead of the shipped ones. */
   readonly flags?: readonly string[];
+  readonly from?: keyof typeof MAIN;
 }
 
 /** Starts the upstream of the bench; its port. */
@@ -42,7 +44,11 @@ async function startOnNode(name: string, script: string, upstreamPort: number): 
 
 /** Starts the floor. */
 export function startFloor(upstreamPort: number): Promise<Contestant> {
-  return startOnNode('floor', 'floor.ts', upstreamPort);
+  // As plain JavaScript, like everybody else: the type stripper would stay in its memory.
+  const script = join('.cache', 'floor.mjs');
+  mkdirSync(join(HERE, '.cache'), { recursive: true });
+  writeFileSync(join(HERE, script), stripTypeScriptTypes(readFileSync(join(HERE, 'floor.ts'), 'utf8')));
+  return startOnNode('floor', script, upstreamPort);
 }
 
 let holdfastFiles = 0;
@@ -56,7 +62,8 @@ export async function launchHoldfast(
   holdfastFiles += 1;
   const config = join(scratch, `holdfast-${holdfastFiles}.yaml`);
   writeFileSync(config, `version: 1\nlimits: { in_flight: 8192, request_body: 2GiB }\n${options.yaml ?? ''}`);
-  const run = options.flags ? [process.execPath, ...options.flags, PACKED_MAIN] : node(PACKED_MAIN);
+  const main = MAIN[options.from ?? 'packed'];
+  const run = options.flags ? [process.execPath, ...options.flags, main] : node(main);
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${admin}`];
   const args = ['serve', '--config', config, ...listen, '--upstream', `http://127.0.0.1:${upstreamPort}`];
   const child = start('proxy', [...run, ...args], { ipc: false });

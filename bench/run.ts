@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Bench, type Figure, FULL, QUICK } from './bench.ts';
 import { startFloor, startHoldfast, startPeers, startUpstream } from './contestants.ts';
@@ -18,11 +19,13 @@ import { memory } from './figures/memory.ts';
 import { semiSpace } from './figures/semi-space.ts';
 import { startUp } from './figures/start.ts';
 import { LoadGenerator, pinned } from './processes.ts';
-import { type Circumstances, render, writeBetweenMarkers } from './report.ts';
+import { type Results, render, writeBetweenMarkers } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const RUN_MINUTES_MAX = 15;
 const QUICK_RUN_MINUTES_MAX = 2;
+const QUIET_SHARE_MAX = 0.05;
+const QUIET_WATCH_MS = 2000;
 
 /** Every figure by the name that --only takes. `semi-space` is a decision aid and runs only when asked for. */
 const FIGURES: Readonly<Record<string, (bench: Bench) => Promise<readonly Figure[]>>> = {
@@ -43,13 +46,20 @@ const bench: Bench = {
   say: (line) => process.stderr.write(`${line}\n`),
 };
 const minutes = quick ? QUICK_RUN_MINUTES_MAX : RUN_MINUTES_MAX;
-setTimeout(() => fail(`the bench ran longer than ${minutes} minutes`), minutes * 60_000).unref();
+setTimeout(() => {
+  note(`Incomplete: stopped after ${minutes} minutes.`);
+  process.stdout.write(`\n${render(results())}\n`);
+  process.exit(1);
+}, minutes * 60_000).unref();
 
 const notes: string[] = [];
 const note = (line: string): void => {
   notes.push(line);
   bench.say(line);
 };
+const busy = await busyShare();
+if (busy > QUIET_SHARE_MAX)
+  note(`Not quiet: others took ${Math.round(busy * 100)} % of the processors before the run.`);
 if (!pinned) note('Not pinned: needs taskset and two cores. The proxies share theirs with the load.');
 
 const figures: Figure[] = [];
@@ -63,12 +73,11 @@ for (const name of only ?? NAMES.filter((each) => each !== 'semi-space')) {
   }
 }
 
-const results = { circumstances: circumstances(), contestants, figures, notes };
-const rendered = render(results);
+const rendered = render(results());
 process.stdout.write(`\n${rendered}\n`);
 if (write) {
   mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
-  writeFileSync(join(import.meta.dirname, 'results', 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(join(import.meta.dirname, 'results', 'latest.json'), `${JSON.stringify(results(), null, 2)}\n`);
   writeBetweenMarkers(join(import.meta.dirname, 'README.md'), rendered);
 }
 process.exit(0);
@@ -101,19 +110,34 @@ async function costs(): Promise<readonly ContestantCost[]> {
   return measured;
 }
 
+/** The share of all processors that is taken, 0..1, watched for a moment. */
+async function busyShare(): Promise<number> {
+  const before = processorTimes();
+  await wait(QUIET_WATCH_MS);
+  const after = processorTimes();
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+}
+
+function processorTimes(): { readonly idle: number; readonly all: number } {
+  const times = cpus().map((cpu) => cpu.times);
+  const all = times.reduce((sum, each) => sum + each.user + each.nice + each.sys + each.irq + each.idle, 0);
+  return { idle: times.reduce((sum, each) => sum + each.idle, 0), all };
+}
+
 function git(...args: readonly string[]): string {
   return spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' }).stdout.trim();
 }
 
-function circumstances(): Circumstances {
+function results(): Results {
   const changed = git('status', '--porcelain', '--', 'src', 'config') === '' ? '' : ' with uncommitted changes';
-  return {
+  const circumstances = {
     date: new Date().toISOString().slice(0, 10),
     commit: `${git('rev-parse', '--short', 'HEAD')}${changed}`,
     machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`,
     node: process.versions.node,
     run: `${quick ? 'Quick run, not for publication' : 'Full run'}: ${bench.sizes.rounds} rounds of ${bench.sizes.measureMs / 1000} s`,
   };
+  return { circumstances, contestants, figures, notes };
 }
 
 function fail(message: string, code = 1): never {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { type Bench, type Figure, READ, slice, warmUp } from '../bench.ts';
-import { startHoldfast } from '../contestants.ts';
+import { startFloor, startHoldfast } from '../contestants.ts';
 import type { Workload } from '../jobs.ts';
 import { spread } from '../stats.ts';
 
@@ -31,23 +31,30 @@ function figure(name: string, samples: readonly number[], beside: string): Figur
 }
 
 export async function growth(bench: Bench): Promise<readonly Figure[]> {
+  const floor = await startFloor(bench.upstream.port);
   const shipped = await startHoldfast(bench.upstream.port);
   const ruled = await startHoldfast(bench.upstream.port, { yaml: `endpoints:\n${ownRows}\n` });
   const paths = [...readsById(), ...ownRules].map((path) => path.replace(/\{\w+\}/, '5ba682d23d7cf92bef87bfd4'));
   const manyPaths: Workload = { method: 'GET', paths, tokens: 1 };
   const manyTokens: Workload = { ...READ, tokens: MANY_TOKENS };
-  for (const contestant of [shipped, ruled]) await warmUp(bench, contestant);
-  const ratios = { connections: [] as number[], tokens: [] as number[], rules: [] as number[] };
+  for (const contestant of [floor, shipped, ruled]) await warmUp(bench, contestant);
+  const ratios = { connections: [] as number[], tokens: [] as number[], rules: [] as number[], floor: [] as number[] };
   for (let round = 1; round <= bench.sizes.rounds; round += 1) {
     bench.say(`growth: round ${round} of ${bench.sizes.rounds}`);
+    const floorBase = await slice(bench, floor, READ, CONNECTIONS);
+    ratios.floor.push((await slice(bench, floor, READ, MANY_CONNECTIONS)).cpuUs / floorBase.cpuUs);
     const base = await slice(bench, shipped, READ, CONNECTIONS);
     ratios.connections.push((await slice(bench, shipped, READ, MANY_CONNECTIONS)).cpuUs / base.cpuUs);
     ratios.tokens.push((await slice(bench, shipped, manyTokens, CONNECTIONS)).cpuUs / base.cpuUs);
     ratios.rules.push((await slice(bench, ruled, manyPaths, CONNECTIONS)).cpuUs / base.cpuUs);
   }
-  await Promise.all([shipped.child.stop(), ruled.child.stop()]);
+  await Promise.all([floor.child.stop(), shipped.child.stop(), ruled.child.stop()]);
   return [
-    figure(`concurrency ${MANY_CONNECTIONS} against ${CONNECTIONS}`, ratios.connections, 'CPU per request'),
+    figure(
+      `concurrency ${MANY_CONNECTIONS} against ${CONNECTIONS}`,
+      ratios.connections,
+      `CPU per request; floor ${spread(ratios.floor).median.toFixed(2)}`,
+    ),
     figure(`${MANY_TOKENS} distinct tokens against 1`, ratios.tokens, 'CPU per request'),
     figure(`${OWN_RULES} own rules, all rules in turn`, ratios.rules, 'against 1 path of the shipped map'),
   ];
