@@ -25,7 +25,7 @@ export interface RetryParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly events: Events;
-  /** Reads our own upstream credential again and says whether it changed; null when callers bring theirs. */
+  /** Reads our own upstream credential again, says whether it changed, never rejects; null when callers bring theirs. */
   readonly credentials: { reread(): Promise<boolean> } | null;
 }
 
@@ -34,6 +34,7 @@ interface State extends RetryParts {
   readonly durations: AttemptDurations;
   /** Wall time; what was sent before it carried the old credential. */
   credentialChangedAtMs: number;
+  rereading: Promise<boolean> | null;
 }
 
 type Retry = Extract<RetryDecision, { retry: true }>;
@@ -45,6 +46,7 @@ export function retry(parts: RetryParts): Layer {
     budget: createRetryBudget(),
     durations: new AttemptDurations(),
     credentialChangedAtMs: -Infinity,
+    rereading: null,
   };
   return (inner) => async (exchange) => {
     const outcome = await attemptOnce(state, inner, exchange);
@@ -139,8 +141,8 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
 }
 
 /**
- * Reads our own credential again, once per exchange. Of many calls that are rejected together the first sees the change;
- * the others sent theirs before it, and need no second look.
+ * Reads our own credential again, once per exchange. Many calls are rejected together when it expires: they share one
+ * look, and who sent his before the change needs none.
  */
 async function credentialRenewed(state: State, exchange: Exchange): Promise<boolean> {
   const { credentials, events, clock } = state;
@@ -154,8 +156,11 @@ async function credentialRenewed(state: State, exchange: Exchange): Promise<bool
     events.credentialRejected(exchange, false);
     return false;
   }
-  if (state.credentialChangedAtMs < sentAtMs && (await credentials.reread())) {
-    state.credentialChangedAtMs = clock.wall();
+  if (state.credentialChangedAtMs < sentAtMs) {
+    state.rereading ??= credentials.reread().finally(() => {
+      state.rereading = null;
+    });
+    if (await state.rereading) state.credentialChangedAtMs = clock.wall();
   }
   const renewed = state.credentialChangedAtMs >= sentAtMs;
   events.credentialRejected(exchange, renewed);

@@ -6,7 +6,7 @@
  * - nothing is ever negative, and a refund never makes more than was taken.
  */
 import { test as property } from '@fast-check/vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RetryBudgetPolicy } from '../../src/core/policy.ts';
 import { createRetryBudget, deposit, refund, withdraw } from '../../src/core/retry-budget.ts';

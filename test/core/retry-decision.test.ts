@@ -2,7 +2,7 @@
  * Invariants: a retry is repeatable, never comes before the server's wish, never waits for a wish beyond max_wait, and
  * leaves the endpoint's median before the deadline; nothing else ends a repeatable failure.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RetryPolicy } from '../../src/core/policy.ts';
 import { decideRetry, type RetryDecision, type RetryFacts } from '../../src/core/retry-decision.ts';
@@ -148,7 +148,7 @@ const facts = fc.record({
   attempts: fc.array(
     fc
       .record({ sent: fc.constantFrom('no', 'maybe', 'yes'), waitedMs: fc.integer({ min: 0, max: 60_000 }) })
-      .map((parts) => record({ ...parts, waitReason: 'backoff' } as Parameters<typeof record>[0])),
+      .map((parts) => record({ ...parts, waitReason: 'backoff' })),
     { minLength: 1, maxLength: 8 },
   ),
   bodySpent: fc.boolean(),
