@@ -77,9 +77,8 @@ class Race {
 
   readonly #onTurnOver = (): void => {
     this.#answered = true;
-    const settled = new Promise<Outcome>((resolve) => {
-      this.#settle = resolve;
-    });
+    const { promise: settled, resolve } = Promise.withResolvers<Outcome>();
+    this.#settle = resolve;
     this.#resolve({ ...refusal(this.#exchange, this.#cut ?? 'deadline', null, true), settled });
   };
 
