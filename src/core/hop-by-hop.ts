@@ -1,0 +1,59 @@
+/**
+ * Fields that speak to the next hop only and end here (RFC 9110 §7.6.1, semantics §10). The length of a name decides
+ * first, so that most fields cost one comparison; lower-casing every name of every message would cost more than all the
+ * rest of the forwarding.
+ */
+
+import { headerListOf, type RawHeaders, withoutHeaders } from './raw-headers.ts';
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** `Connection` cannot take these away: a client that names them would change what the message means. */
+const NEVER_NAMED: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'authorization',
+  'cache-control',
+  'idempotency-key',
+]);
+
+const lengths: boolean[] = [];
+for (const name of HOP_BY_HOP) lengths[name.length] = true;
+
+/** Leaves out hop-by-hop fields and those that `Connection` names. Order, case and duplicates of the rest stay. */
+export function withoutHopByHop(headers: RawHeaders): string[] {
+  const kept: string[] = [];
+  let named: ReadonlySet<string> | null = null;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
+    if (lengths[name.length] === true) {
+      const lower = name.toLowerCase();
+      if (lower === 'connection') named ??= namedBy(headerListOf(headers, 'connection') ?? '');
+      if (HOP_BY_HOP.has(lower)) continue;
+    }
+    kept.push(name, headers[i + 1] as string);
+  }
+  return named === null || named.size === 0 ? kept : withoutHeaders(kept, named);
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+function namedBy(connection: string): ReadonlySet<string> {
+  if (connection === 'keep-alive' || connection === 'close') return NOBODY;
+  const named = new Set<string>();
+  for (const token of connection.split(',')) {
+    const name = token.trim().toLowerCase();
+    if (name !== '' && !NEVER_NAMED.has(name)) named.add(name);
+  }
+  return named;
+}

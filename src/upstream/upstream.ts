@@ -1,0 +1,65 @@
+import type { UpstreamSettings } from '../core/settings.ts';
+import type { Wire } from '../core/wire.ts';
+import { Call } from './call.ts';
+import { createConnect } from './connect.ts';
+import { Connection } from './connection.ts';
+import { Places } from './places.ts';
+
+/** Numbers for the status page. */
+export interface UpstreamStats {
+  /** Calls on the wire. */
+  readonly running: number;
+  /** Calls in line for a connection. */
+  readonly waiting: number;
+  /** Connections whose last call ended cleanly; their sockets may be closed by now. */
+  readonly idle: number;
+}
+
+/** What speaks to the upstream, until it is closed. */
+export interface Upstream extends Wire {
+  /** Drops idle sockets now and the others as their calls end; resolves when all are gone. New calls may still come. */
+  close(): Promise<void>;
+  stats(): UpstreamStats;
+}
+
+/**
+ * Opens the way to the upstream; no connection is made before the first call.
+ *
+ * @throws UpstreamSettingsError when `caFile` cannot be used.
+ */
+export function createUpstream(
+  settings: Pick<UpstreamSettings, 'origin' | 'connections' | 'proxy' | 'caFile'>,
+): Upstream {
+  const connect = createConnect(settings);
+  const places = new Places(settings.connections);
+  // The one used last goes out first, so that those beyond the need fall idle and close.
+  const idle: Connection[] = [];
+  let running = 0;
+  let whenDrained: (() => void) | null = null;
+
+  const leave = (connection: Connection, clean: boolean): void => {
+    running -= 1;
+    if (clean && whenDrained === null) idle.push(connection);
+    else void connection.destroy();
+    if (running === 0) whenDrained?.();
+  };
+
+  return {
+    connection: (signal) => places.take(signal),
+    dispatch(request, handler) {
+      running += 1;
+      const call = new Call(handler, idle.pop() ?? new Connection(settings.origin, connect), leave);
+      call.send(request);
+      return call;
+    },
+    async close() {
+      const drained = new Promise<void>((resolve) => {
+        whenDrained = resolve;
+        if (running === 0) resolve();
+      });
+      await Promise.all(idle.splice(0).map((connection) => connection.destroy()));
+      await drained;
+    },
+    stats: () => ({ running, waiting: places.waiting, idle: idle.length }),
+  };
+}
