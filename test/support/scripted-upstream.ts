@@ -114,6 +114,8 @@ export class ScriptedUpstream {
     const peer = peerOf(socket);
     if (this.#script[0]?.at === 'accept' || (this.#script.length === 0 && this.otherwise.at === 'accept')) {
       (this.#script.shift() ?? this.otherwise).act(peer, null);
+      // Read and dropped, or the client's leaving would go unseen.
+      socket.resume();
       return;
     }
     let current: Behaviour | null = null;
@@ -224,8 +226,8 @@ export const resetOnAccept = (): Behaviour => ({ at: 'accept', act: (peer) => pe
 /** FIN as soon as the connection is open. */
 export const closeOnAccept = (): Behaviour => ({ at: 'accept', act: (peer) => peer.end() });
 
-/** Accepts and reads nothing for ever: a blackhole behind a listening port. */
-export const hangOnAccept = (): Behaviour => ({ at: 'accept', act: (peer) => void peer.socket.pause() });
+/** Accepts and never says a word: towards TLS a handshake that does not end. */
+export const hangOnAccept = (): Behaviour => ({ at: 'accept', act: () => {} });
 
 /** RST when the head is here, before the body is read. */
 export const resetAtHead = (): Behaviour => ({ at: 'head', act: (peer) => peer.reset() });
