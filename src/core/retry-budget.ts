@@ -22,8 +22,8 @@ const BUCKETS = 64;
 /** Ratios such as 0.1 do not add up exactly. */
 const EPSILON = 1e-9;
 
-/** The longest window that is remembered; longer ones count as this. */
-export const LONGEST_WINDOW_MS = 60_000;
+/** Longer windows count as this. */
+const LONGEST_WINDOW_MS = 60_000;
 
 interface Account {
   readonly deposits: Float64Array;

@@ -50,9 +50,11 @@ export function retry(parts: RetryParts): Layer {
   };
   return (inner) => async (exchange) => {
     const outcome = await attemptOnce(state, inner, exchange);
-    if (outcome.verdict.class !== 'ok') return repeat(state, inner, exchange, outcome);
-    exchange.withheld = null;
-    return outcome;
+    if (outcome.verdict.class === 'ok') {
+      exchange.withheld = null;
+      return outcome;
+    }
+    return outcome.kind === 'refused' ? withEffect(outcome, exchange) : repeat(state, inner, exchange, outcome);
   };
 }
 
@@ -68,13 +70,15 @@ async function attemptOnce(state: State, inner: Service, exchange: Exchange): Pr
   return outcome;
 }
 
-/** From the first outcome that is not ok to the end. */
-async function repeat(state: State, inner: Service, exchange: Exchange, first: Outcome): Promise<Outcome> {
+type Attempted = Exclude<Outcome, Refused>;
+
+/** From the first failed attempt to the end. */
+async function repeat(state: State, inner: Service, exchange: Exchange, first: Attempted): Promise<Outcome> {
   const { clock, events, budget } = state;
   const { operationClass } = exchange.policy;
   let outcome = first;
   let answer: Answered | null = null;
-  while (outcome.kind !== 'refused') {
+  for (;;) {
     const plan = await planRetry(state, exchange, outcome);
     if (plan === null) return conclude(exchange, outcome, answer);
     const chargedAtMs = clock.now();
@@ -90,19 +94,19 @@ async function repeat(state: State, inner: Service, exchange: Exchange, first: O
     }
 
     const before = exchange.attempts.length;
-    outcome = await attemptOnce(state, inner, exchange);
-    const ok = outcome.verdict.class === 'ok';
+    const next = await attemptOnce(state, inner, exchange);
+    const ok = next.verdict.class === 'ok';
     if (ok || exchange.attempts.length === before) giveBack();
     if (ok) {
       exchange.withheld = null;
-      return outcome;
+      return next;
     }
-    if (outcome.kind === 'refused') {
-      withhold(state, exchange, refusedBy(exchange, outcome));
-      return concludeRefused(exchange, outcome, last, answer);
+    if (next.kind === 'refused') {
+      withhold(state, exchange, refusedBy(exchange, next));
+      return concludeRefused(exchange, next, last, answer);
     }
+    outcome = next;
   }
-  return withEffect(outcome, exchange);
 }
 
 /** Decides, and takes the price from the budget. Null: it ends here, and why is noted. */
