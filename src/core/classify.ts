@@ -93,7 +93,8 @@ export function requestIdOf(headers: RawHeaders, error: ErrorFacts | null): stri
 
 /**
  * Whether a rule's condition holds. A condition without `status` speaks of errors and failures only: it never turns a
- * success into something else.
+ * success into something else. One that names a status and nothing more does not know better than a 5xx whose own words
+ * blame the input (semantics §1).
  */
 export function matches(when: ErrorCondition, facts: AttemptFacts): boolean {
   const { answer } = facts;
@@ -109,7 +110,13 @@ export function matches(when: ErrorCondition, facts: AttemptFacts): boolean {
   const { codes, message, body } = when;
   if (codes !== null && !error?.codes.some((code) => codes.has(code))) return false;
   if (message !== null && !error?.messages.some((each) => message.test(each))) return false;
-  return body === null || (error !== null && body.test(error.text));
+  if (body !== null && (error === null || !body.test(error.text))) return false;
+  const bare = codes === null && message === null && body === null && when.failures === null;
+  return !(bare && blamed(answer));
+}
+
+function blamed(answer: AnswerFacts | null): boolean {
+  return answer !== null && answer.status >= 500 && blamesInput(answer.status, answer.error);
 }
 
 /** How the attempt failed, a 2xx that is not what its row promises included; null when it did not. */
@@ -159,9 +166,7 @@ function byTable({ answer, failure }: AttemptFacts): Decision {
     if (status < 200) return { class: 'transient', reason: statusReason(status), mapped: true };
     return { class: 'transient', reason: BROKEN[answer?.body ?? 'empty'], mapped: true };
   }
-  if (status >= 500 && blamesInput(status, answer?.error ?? null)) {
-    return { class: 'permanent', reason: 'input_refused', mapped: true };
-  }
+  if (blamed(answer)) return { class: 'permanent', reason: 'input_refused', mapped: true };
   const byStatus = classOfStatus(status);
   // The code that a rule waits for may stand in the part that was lost.
   if (byStatus === 'permanent' && failure !== null) return { class: 'transient', reason: failure.kind, mapped: true };
@@ -199,7 +204,7 @@ function effectOf(facts: AttemptFacts): Effect {
   if (status < 500) return effectOfStatus(status, operationClass, NOT_REFUSED);
   return effectOfStatus(status, operationClass, {
     turnedAway: headerOf(headers, 'retry-after') !== null || (error?.codes.includes('service_unavailable') ?? false),
-    blamesInput: blamesInput(status, error),
+    blamesInput: blamed(answer),
   });
 }
 

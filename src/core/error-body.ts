@@ -156,14 +156,17 @@ export const INPUT_CODES: ReadonlySet<string> = new Set([
  * Wordings that blame a part of the request. They name the part, because "invalid response from upstream" blames
  * somebody else, and a false hit would call a create that may have landed "not applied".
  */
-const BLAME =
-  /\b(?:invalid|malformed|missing|unknown|unpermitted|unsupported)(?: or \w+)? (?:\w+ )?(?:fields?|param(?:eter)?s?|attributes?|arguments?|input|json|request body|body|value|email|date|timestamp|format)\b|\b(?:field|param(?:eter)?|attribute|argument|value|input|email|body) ['"\w.-]{0,60} ?(?:is invalid|is not valid|is required|is missing|is too long|must be|can(?:no|')t be (?:blank|empty|null))|\b(?:is not a valid|can(?:no|')t be blank|has already been taken)\b/i;
+const BLAMES: readonly RegExp[] = [
+  /\b(?:invalid|malformed|missing|unknown|unpermitted|unsupported) (?:or \w+ )?(?:(?!response|server|upstream|internal|gateway|backend)\w+ )?(?:fields?|param(?:eter)?s?|attributes?|arguments?|input|values?|email|date|timestamp|json(?! response)|request body)\b/i,
+  /\b(?:field|param(?:eter)?|attribute|argument|value|input|email|request body)s?\b[^;]{0,60} (?:(?:is|are) (?:invalid|not valid|required|missing|too long|too short)|must be|can(?:no|')t be (?:blank|empty|null))\b/i,
+  /\b(?:is not a valid|has already been taken)\b/i,
+];
 
 /** Whether an error blames the request's content: by code, or under a plain 500 by the wording of its messages. */
 export function blamesInput(status: number, error: ErrorFacts | null): boolean {
   if (error === null) return false;
   if (error.codes.some((code) => INPUT_CODES.has(code))) return true;
-  return status === 500 && error.messages.some((message) => BLAME.test(message));
+  return status === 500 && error.messages.some((message) => BLAMES.some((blame) => blame.test(message)));
 }
 
 const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
