@@ -98,8 +98,8 @@ export function compileRule(input: unknown): Rule {
   return result.data;
 }
 
-/** Reads a scenario file's YAML. Throws `ScenarioError` with `file:line:column` before every fault. */
-export function parseScenario(source: string, file: string): Scenario {
+/** Reads a scenario file's YAML and checks it. Throws `ScenarioError` with `file:line:column` before every fault. */
+export function readScenario(source: string, file: string): ScenarioInput {
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines, prettyErrors: false });
   const at = (offset: number): string => {
@@ -109,12 +109,11 @@ export function parseScenario(source: string, file: string): Scenario {
   if (document.errors.length > 0) {
     throw new ScenarioError(document.errors.map((fault) => `${at(fault.pos[0])}: ${fault.message}`));
   }
-  const result = scenarioSchema.safeParse(document.toJS() ?? {});
-  if (result.success) return result.data;
+  const input: unknown = document.toJS() ?? {};
+  const result = scenarioSchema.safeParse(input);
+  if (result.success) return input as ScenarioInput;
   throw new ScenarioError(
-    result.error.issues.map((issue) => {
-      return `${at(offsetOf(document, issue.path))}: ${say(issue.path, issue.message)}`;
-    }),
+    result.error.issues.map((issue) => `${at(offsetOf(document, issue.path))}: ${say(issue.path, issue.message)}`),
   );
 }
 

@@ -33,6 +33,7 @@ export interface SimulatorOptions {
 export interface Simulator {
   readonly url: string;
   readonly port: number;
+  readonly seed: number;
   /** Applied effects since the start or the last reset, oldest first. */
   effects(): readonly Effect[];
   /** The last 10,000 requests of the simulated API, oldest first. */
@@ -69,7 +70,7 @@ class RunningSimulator implements Simulator {
   readonly #sockets = new Set<Socket>();
   readonly #clock: Clock;
   readonly #random: Random | null;
-  readonly #seed: number;
+  readonly seed: number;
   #scenario: Scenario;
   #workspace: Workspace;
   #port = 0;
@@ -80,7 +81,7 @@ class RunningSimulator implements Simulator {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? null;
     this.#scenario = compileScenario(options.scenario);
-    this.#seed = options.seed ?? this.#scenario.seed ?? 1;
+    this.seed = options.seed ?? this.#scenario.seed ?? 1;
     this.#workspace = this.#newWorkspace();
     this.#server = createServer({ keepAliveTimeout: 75_000, requestTimeout: 0 }, (request, response) => {
       response.sendDate = false;
@@ -160,7 +161,7 @@ class RunningSimulator implements Simulator {
   }
 
   #newWorkspace(): Workspace {
-    return new Workspace(this.#scenario, this.#seed, this.#clock, this.#random);
+    return new Workspace(this.#scenario, this.seed, this.#clock, this.#random);
   }
 
   #planOutages(): void {

@@ -1,0 +1,77 @@
+import { connect, type Socket } from 'node:net';
+import { afterEach } from 'vitest';
+import type { Simulator, SimulatorOptions } from '../../src/simulator/simulator.ts';
+import { startSimulator } from '../../src/simulator/simulator.ts';
+
+const running: Simulator[] = [];
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((simulator) => simulator.close()));
+});
+
+/** Starts a simulator that is closed after the test. */
+export async function started(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+  const simulator = await startSimulator({ port: 0, ...options });
+  running.push(simulator);
+  return simulator;
+}
+
+export interface Got {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint: tests read answers of any shape
+  readonly json: any;
+}
+
+/** Calls the simulated API. */
+export async function call(simulator: Simulator, line: string, body?: unknown, token = 'test'): Promise<Got> {
+  const [method = '', target = ''] = line.split(' ');
+  const response = await fetch(simulator.url + target, {
+    method,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const text = await response.text();
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: response.status, headers: response.headers, text, json };
+}
+
+/** How a raw exchange ended. */
+export interface Raw {
+  readonly text: string;
+  readonly ending: 'end' | 'ECONNRESET' | 'ECONNREFUSED' | string;
+}
+
+/** Sends one request by hand and reads until the connection ends, or until `enough` says so. */
+export function raw(
+  simulator: Simulator,
+  line: string,
+  body = '',
+  enough: (text: string, socket: Socket) => boolean = () => false,
+): Promise<Raw> {
+  return new Promise((resolve) => {
+    const socket = connect(simulator.port, '127.0.0.1');
+    let text = '';
+    let ending = 'end';
+    socket.on('connect', () => {
+      socket.write(
+        `${line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+    });
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (enough(text, socket)) socket.destroy();
+    });
+    socket.on('error', (fault: NodeJS.ErrnoException) => {
+      ending = fault.code ?? 'error';
+    });
+    socket.on('close', () => resolve({ text, ending }));
+  });
+}
