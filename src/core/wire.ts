@@ -21,6 +21,8 @@ export interface WireRequest {
 export interface WireFailure {
   readonly kind: FailureKind;
   readonly sent: Sent;
+  /** `caller`: the body of the request broke off, which says nothing about the upstream. */
+  readonly fault: 'upstream' | 'caller';
   /** For the log. */
   readonly detail: string;
 }
@@ -28,10 +30,13 @@ export interface WireFailure {
 /**
  * Receives the events of one call, in this order: `onStart`, any `onInformational`, `onHead`, any `onData`, `onEnd`.
  * `onFailure` may come at any point instead, is the last, and comes once. After `abort` nothing comes any more.
+ * `onStart` and `onFailure` may come before `dispatch` has returned. None of these functions may throw.
  */
 export interface WireHandler {
   /** Runs directly before the first byte is written: from here on `sent` is maybe. */
   onStart(): void;
+  /** Streamed request bodies only: one more piece went to the socket, or, with `whole`, there is no more to come. */
+  onUpload(whole: boolean): void;
   /** 102 and 103 only; hop-by-hop fields are stripped. */
   onInformational(status: number, headers: RawHeaders): void;
   /** Hop-by-hop fields are stripped. */

@@ -25,6 +25,7 @@ export class Call implements WireCall, Dispatcher.DispatchHandler {
   #controller: Controller | null = null;
   #phase: Phase = 'waiting';
   #upload: Readable | null = null;
+  #uploadBroke = false;
 
   constructor(handler: WireHandler, connection: Connection, leave: Leave) {
     this.#handler = handler;
@@ -71,12 +72,21 @@ export class Call implements WireCall, Dispatcher.DispatchHandler {
     this.#handler.onStart();
   }
 
+  onBodySent(): void {
+    if (this.#upload !== null && this.#phase !== 'ended') this.#handler.onUpload(false);
+  }
+
+  onRequestSent(): void {
+    if (this.#upload !== null && this.#phase !== 'ended') this.#handler.onUpload(true);
+  }
+
   onResponseStart(controller: Controller, status: number): void {
     if (this.#phase === 'ended') return;
     if (status < 200) {
       this.#phase = 'interim';
       // undici itself breaks off on a 100 and on most 101: nobody asked for either (semantics §10).
-      if (status === 101) this.#fail({ kind: 'reset', sent: 'yes', detail: 'the upstream switched protocols' });
+      if (status === 101)
+        this.#fail({ kind: 'reset', sent: 'yes', fault: 'upstream', detail: 'it switched protocols' });
       else if (status === 102 || status === 103) this.#handler.onInformational(status, fieldsOf(controller.rawHeaders));
       return;
     }
@@ -96,7 +106,11 @@ export class Call implements WireCall, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
-    if (this.#phase !== 'ended') this.#fail(failureOf(error, this.#phase));
+    if (this.#phase === 'ended') return;
+    const failure = failureOf(error, this.#phase);
+    this.#fail(
+      this.#uploadBroke ? { ...failure, fault: 'caller', detail: `request body: ${failure.detail}` } : failure,
+    );
   }
 
   #fail(failure: WireFailure): void {
@@ -121,7 +135,12 @@ export class Call implements WireCall, Dispatcher.DispatchHandler {
     body.opened = true;
     const upload = body.open();
     this.#upload = upload;
-    for await (const chunk of upload) yield chunk as Buffer;
+    try {
+      for await (const chunk of upload) yield chunk as Buffer;
+    } catch (error) {
+      this.#uploadBroke = true;
+      throw error;
+    }
   }
 }
 

@@ -13,9 +13,9 @@ const TLS =
  */
 export function failureOf(error: Error, phase: Phase): WireFailure {
   const detail = describe(error);
-  if (phase === 'waiting') return { kind: connectKind(error), sent: 'no', detail };
-  if (phase === 'started') return { kind: 'reset', sent: 'maybe', detail };
-  return { kind: phase === 'interim' ? 'reset' : 'truncated', sent: 'yes', detail };
+  if (phase === 'waiting') return { kind: connectKind(error), sent: 'no', fault: 'upstream', detail };
+  if (phase === 'started') return { kind: 'reset', sent: 'maybe', fault: 'upstream', detail };
+  return { kind: phase === 'interim' ? 'reset' : 'truncated', sent: 'yes', fault: 'upstream', detail };
 }
 
 function connectKind(error: Error): FailureKind {

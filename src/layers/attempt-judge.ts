@@ -1,0 +1,196 @@
+/**
+ * From what was seen on the wire to a verdict and an outcome: the one place that calls `classify` (design, rule 3). A
+ * plain success takes the short way, without a promise and without looking at `idempotent_if`; whatever needs decoding,
+ * an error body or the class of this very request takes the long one.
+ */
+
+import type { AnswerFacts, Classification } from '../core/classify.ts';
+import { classify, requestIdOf } from '../core/classify.ts';
+import { type BodyCondition, readErrorBody, wholeJson } from '../core/error-body.ts';
+import { type Exchange, mayHaveTakenEffect, type RequestBody } from '../core/exchange.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { Limits } from '../core/policy.ts';
+import { headerOf } from '../core/raw-headers.ts';
+import type { OperationClass, Verdict } from '../core/verdict.ts';
+import type { Events } from '../ops/events.ts';
+import { doneBefore, joined, passOn } from './attempt-answer.ts';
+import type { CallParts, Sighting } from './attempt-call.ts';
+import { decode } from './attempt-decode.ts';
+
+/** What judging needs beside the call itself. */
+export interface JudgeParts extends CallParts {
+  readonly events: Events;
+}
+
+/** When the attempt ran. */
+export interface AttemptTimes {
+  /** Epoch ms. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+}
+
+/** How far the decoded form of a held answer is looked at, in multiples of the limit for the coded one. */
+const DECODED_PER_STORED = 8;
+
+/** Judges an attempt, writes it into the history and tells the events. */
+export function judge(
+  parts: JudgeParts,
+  exchange: Exchange,
+  seen: Sighting,
+  times: AttemptTimes,
+): Outcome | Promise<Outcome> {
+  const { status, headers, failure } = seen;
+  const coded = headerOf(headers, 'content-encoding') !== null;
+  if (failure === null && status !== null && status < 400 && (!coded || !isPromised(exchange, seen))) {
+    const answer = { status, headers, body: conditionOf(exchange, seen, seen.chunks), error: null };
+    const operationClass = exchange.operationClass ?? exchange.policy.operationClass;
+    const found = classifyWith(parts, exchange, seen, answer, operationClass);
+    if (found.verdict.class === 'ok') return conclude(parts, exchange, seen, times, answer, found);
+  }
+  return judgeAtLength(parts, exchange, seen, times);
+}
+
+async function judgeAtLength(
+  parts: JudgeParts,
+  exchange: Exchange,
+  seen: Sighting,
+  times: AttemptTimes,
+): Promise<Outcome> {
+  const answer = await answerFacts(parts.limits(), exchange, seen);
+  const operationClass = await operationClassOf(exchange);
+  const found = classifyWith(parts, exchange, seen, answer, operationClass);
+  return conclude(parts, exchange, seen, times, answer, found);
+}
+
+async function answerFacts(limits: Limits, exchange: Exchange, seen: Sighting): Promise<AnswerFacts | null> {
+  const { status, headers, chunks, failure } = seen;
+  if (status === null) return null;
+  const coding = headerOf(headers, 'content-encoding');
+  if (status >= 400) {
+    const raw = joined(chunks).subarray(0, limits.errorBodyBytes);
+    const decoded = coding === null ? { bytes: raw } : await decode(raw, coding, limits.errorBodyBytes);
+    const error = decoded === null ? null : readErrorBody(decoded.bytes);
+    return { status, headers, body: 'unchecked', error };
+  }
+  if (coding === null || failure !== null || !isPromised(exchange, seen)) {
+    return { status, headers, body: conditionOf(exchange, seen, chunks), error: null };
+  }
+  const decoded = await decode(joined(chunks), coding, limits.storedAnswerBytes * DECODED_PER_STORED);
+  const body: BodyCondition =
+    decoded === null || decoded.end === 'more'
+      ? 'unchecked'
+      : decoded.end === 'cut'
+        ? 'cut'
+        : conditionOf(exchange, seen, [decoded.bytes]);
+  return { status, headers, body, error: null };
+}
+
+/** A success that its row promises to be JSON, held because of that. */
+function isPromised({ method, policy }: Exchange, { status, flow, bytes }: Sighting): boolean {
+  if (status === null || status > 299 || flow !== null || method === 'HEAD') return false;
+  if (policy.answer.kind !== 'json' && policy.answer.kind !== 'template') return false;
+  // An empty body is whole for these (semantics §1).
+  return bytes > 0 || (status !== 202 && status !== 204 && status !== 205);
+}
+
+function conditionOf(exchange: Exchange, seen: Sighting, chunks: readonly Buffer[]): BodyCondition {
+  if (!isPromised(exchange, seen)) return 'unchecked';
+  if (seen.failure === null) return wholeJson(joined(chunks), exchange.policy.whole);
+  // It broke off; a beginning that is no JSON may still show that something else than Intercom was speaking.
+  const coded = headerOf(seen.headers, 'content-encoding') !== null;
+  return !coded && wholeJson(joined(chunks), 'ends') === 'not_json' ? 'not_json' : 'cut';
+}
+
+function isBroken(body: BodyCondition): boolean {
+  return body === 'cut' || body === 'not_json' || body === 'empty';
+}
+
+/** The class of this very request; `idempotent_if` is evaluated once per exchange, and only when somebody needs it. */
+async function operationClassOf(exchange: Exchange): Promise<OperationClass> {
+  const { policy, body } = exchange;
+  exchange.operationClass ??=
+    policy.idempotentIf !== null && (await policy.idempotentIf.holds(jsonOf(body)))
+      ? 'idempotent'
+      : policy.operationClass;
+  return exchange.operationClass;
+}
+
+function jsonOf(body: RequestBody): unknown {
+  if (body.kind !== 'bytes') return null;
+  try {
+    return JSON.parse(body.bytes.toString());
+  } catch {
+    return null;
+  }
+}
+
+function classifyWith(
+  parts: JudgeParts,
+  exchange: Exchange,
+  { failure }: Sighting,
+  answer: AnswerFacts | null,
+  operationClass: OperationClass,
+): Classification {
+  return classify({
+    policy: exchange.policy,
+    operationClass,
+    bodyRepeatable: exchange.body.kind !== 'stream' || !exchange.body.opened,
+    afterUnknown: mayHaveTakenEffect(exchange),
+    answer,
+    failure,
+    receivedAtMs: parts.clock.wall(),
+  });
+}
+
+function conclude(
+  parts: JudgeParts,
+  exchange: Exchange,
+  seen: Sighting,
+  times: AttemptTimes,
+  answer: AnswerFacts | null,
+  found: Classification,
+): Outcome {
+  const { failure } = seen;
+  const broken = failure === null && answer !== null && found.verdict.class !== 'ok' && isBroken(answer.body);
+  // When the caller broke off, the upstream has not failed.
+  const verdict: Verdict =
+    failure?.fault === 'caller'
+      ? { ...found.verdict, reason: 'interrupted', countsAgainstBreaker: false }
+      : found.verdict;
+  const record = {
+    n: exchange.attempts.length + 1,
+    startedAtMs: times.startedAtMs,
+    durationMs: times.durationMs,
+    status: seen.status,
+    failure: failure?.kind ?? (broken ? 'broken' : null),
+    sent: failure?.sent ?? 'yes',
+    verdict: verdict.class,
+    reason: verdict.reason,
+    effect: verdict.effect,
+    waitedMs: exchange.pendingWait?.ms ?? 0,
+    waitReason: exchange.pendingWait?.reason ?? null,
+    requestId: requestIdOf(seen.headers, answer?.error ?? null),
+  } as const;
+  exchange.pendingWait = null;
+  exchange.attempts.push(record);
+  exchange.upstreamMs += times.durationMs;
+  parts.events.attemptFinished(exchange, record);
+  if (!found.mapped && exchange.policy.known && seen.status !== null) {
+    parts.events.unmappedError(exchange, seen.status, found.code, found.message, parts.clock.now());
+  }
+  if (answer !== null && exchange.policy.mode === 'observe') return passOn(parts, seen, answer.status, verdict);
+  if (failure !== null || broken) {
+    parts.buffered.giveBack(seen.bytes);
+    const { kind, sent, detail } = failure ?? {
+      kind: 'broken',
+      sent: 'yes',
+      detail: `a ${seen.status} with ${answer?.body}`,
+    };
+    return { kind: 'failed', failure: kind, sent, detail, verdict };
+  }
+  const status = seen.status ?? 0;
+  if (found.rule?.when.afterUnknown === true && verdict.class === 'ok' && status >= 400) {
+    return doneBefore(parts, exchange, seen, verdict);
+  }
+  return passOn(parts, seen, status, verdict);
+}
