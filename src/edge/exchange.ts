@@ -1,0 +1,75 @@
+/** Makes exchanges, and the outcome of one whose service threw. */
+
+import type { Exchange, RequestBody } from '../core/exchange.ts';
+import type { Failed } from '../core/outcome.ts';
+import type { EndpointMatch } from '../core/settings.ts';
+import type { Head } from './inbound.ts';
+
+/** What is known when the body is here. */
+export interface ExchangeFacts {
+  readonly id: string;
+  readonly method: string;
+  readonly target: string;
+  readonly head: Head;
+  readonly match: EndpointMatch;
+  readonly body: RequestBody;
+  /** Monotonic ms: when the head was here. */
+  readonly receivedAtMs: number;
+  /** Monotonic ms. */
+  readonly nowMs: number;
+  readonly credentialRef: string;
+  readonly onInformational: Exchange['onInformational'];
+}
+
+/**
+ * A new exchange. Its time starts when its body is here, or begins to flow: a slow upload is the client's own time, and
+ * bounded by `body_idle`.
+ */
+export function exchangeOf(facts: ExchangeFacts): Exchange {
+  const { head, match, nowMs } = facts;
+  const { policy } = match;
+  const totalMs = policy.mode === 'observe' ? Infinity : Math.min(policy.timeout.totalMs, head.timeoutMs);
+  return {
+    id: facts.id,
+    policy,
+    params: match.params,
+    method: facts.method,
+    target: facts.target,
+    headers: head.headers,
+    body: facts.body,
+    receivedAtMs: facts.receivedAtMs,
+    deadlineAtMs: nowMs + totalMs,
+    priority: head.priority,
+    credentialRef: facts.credentialRef,
+    context: head.context,
+    cancel: new AbortController(),
+    onInformational: facts.onInformational,
+    beforeSend: null,
+    attempts: [],
+    pendingWait: null,
+    waitedMs: 0,
+    upstreamMs: 0,
+    operationClass: null,
+    withheld: null,
+  };
+}
+
+/** A bug says nothing about the upstream: a read is harmless, a write may have been applied. */
+export function outcomeOfBug({ policy }: Exchange): Failed {
+  const isRead = policy.operationClass === 'read';
+  return {
+    kind: 'failed',
+    failure: 'reset',
+    sent: 'maybe',
+    detail: 'the service threw',
+    verdict: {
+      class: 'transient',
+      reason: 'bug',
+      effect: isRead ? 'none' : 'unknown',
+      repeatable: isRead,
+      retryAfterMs: null,
+      countsAgainstBreaker: false,
+      pauses: 'nothing',
+    },
+  };
+}

@@ -1,0 +1,37 @@
+/** What every call at the edge shares: types only, so that calls and the data plane do not import each other. */
+
+import type { ByteBudget } from '../core/byte-budget.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { Service } from '../core/service.ts';
+import type { Settings } from '../core/settings.ts';
+import type { Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+import type { ClientToken } from './client-token.ts';
+import type { CredentialRefs } from './credential-ref.ts';
+import type { Reserved } from './reserved.ts';
+
+/** A call that has not ended. */
+export interface ActiveCall {
+  /** The process stops: waits end, what is on the wire may finish. */
+  shutdown(): void;
+}
+
+/** The surroundings of a call. */
+export interface Plane {
+  readonly settings: () => Settings;
+  readonly service: Service;
+  readonly clock: Clock;
+  readonly events: Events;
+  readonly buffered: ByteBudget;
+  readonly newId: () => string;
+  /** Our name in `Via`, of this process alone, so that two Holdfasts in a row are no loop. */
+  readonly via: string;
+  readonly clientToken: ClientToken;
+  readonly credentialRefs: CredentialRefs;
+  readonly reserved: Reserved;
+  readonly draining: boolean;
+  enter(call: ActiveCall): void;
+  leave(call: ActiveCall): void;
+  /** The caller has its answer but the exchange goes on: a drain waits for it. */
+  settling(settled: Promise<Outcome>): void;
+}

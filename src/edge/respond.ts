@@ -1,0 +1,283 @@
+/**
+ * The one place that turns an outcome into a status. An answer of the upstream passes as it came; everything else
+ * becomes an error of ours whose message says what is known and what to do next. One exception: an upstream error that
+ * leaves open whether a create took effect is answered 504 `holdfast_outcome_unknown`, because SDKs send a 500 or 502
+ * again by themselves and would create twice.
+ */
+
+import { type Exchange, effectOfAttempts } from '../core/exchange.ts';
+import {
+  type AnswerBody,
+  type Answered,
+  type Failed,
+  type FailureKind,
+  type HoldfastCode,
+  type Outcome,
+  type Refused,
+  streamOf,
+} from '../core/outcome.ts';
+import { headerListOf, headerOf, type RawHeaders } from '../core/raw-headers.ts';
+import type { Effect } from '../core/verdict.ts';
+import { errorAnswer } from './error-answer.ts';
+import { holdfastHeader } from './holdfast-header.ts';
+import type { Refusal } from './refusal.ts';
+
+/** What goes to the client. */
+export interface Reply {
+  readonly status: number;
+  /** Flat; the edge may add to it. */
+  readonly headers: string[];
+  readonly body: AnswerBody;
+  readonly trailers: RawHeaders;
+  /** Null when the answer is not an error of ours. */
+  readonly code: HoldfastCode | null;
+}
+
+/** The status of every code (contract, "Errors made by Holdfast"). */
+export const STATUS_OF_CODE: Readonly<Record<HoldfastCode, number>> = {
+  holdfast_bad_request: 400,
+  holdfast_unauthorized: 401,
+  holdfast_not_found: 404,
+  holdfast_in_flight: 409,
+  holdfast_request_timeout: 408,
+  holdfast_body_too_large: 413,
+  holdfast_key_reused: 422,
+  holdfast_quota_wait: 429,
+  holdfast_upstream_unreachable: 502,
+  holdfast_answer_broken: 502,
+  holdfast_loop: 508,
+  holdfast_breaker_open: 503,
+  holdfast_overloaded: 503,
+  holdfast_store_unavailable: 503,
+  holdfast_deadline: 504,
+  holdfast_upstream_timeout: 504,
+  holdfast_outcome_unknown: 504,
+};
+
+/** Error types of RFC 9209 §2.3, by code. */
+const PROXY_ERROR_OF_CODE: Readonly<Record<HoldfastCode, string>> = {
+  holdfast_bad_request: 'http_request_error',
+  holdfast_unauthorized: 'http_request_denied',
+  holdfast_not_found: 'http_request_error',
+  holdfast_in_flight: 'http_request_denied',
+  holdfast_request_timeout: 'http_request_error',
+  holdfast_body_too_large: 'http_request_error',
+  holdfast_key_reused: 'http_request_denied',
+  holdfast_quota_wait: 'http_request_denied',
+  holdfast_upstream_unreachable: 'destination_unavailable',
+  holdfast_answer_broken: 'http_response_incomplete',
+  holdfast_loop: 'proxy_loop_detected',
+  holdfast_breaker_open: 'destination_unavailable',
+  holdfast_overloaded: 'connection_limit_reached',
+  holdfast_store_unavailable: 'proxy_internal_error',
+  holdfast_deadline: 'http_response_timeout',
+  holdfast_upstream_timeout: 'http_response_timeout',
+  holdfast_outcome_unknown: 'http_response_timeout',
+};
+
+const PROXY_ERROR_OF_FAILURE: Readonly<Record<FailureKind, string>> = {
+  connect: 'destination_unavailable',
+  dns: 'dns_error',
+  tls: 'tls_protocol_error',
+  timeout: 'http_response_timeout',
+  reset: 'connection_terminated',
+  truncated: 'http_response_incomplete',
+  broken: 'http_response_incomplete',
+};
+
+/** The answer to a finished exchange. `via` is our pseudonym. */
+export function respond(exchange: Exchange, outcome: Outcome, via: string): Reply {
+  switch (outcome.kind) {
+    case 'answered':
+      return leavesCreateOpen(exchange, outcome)
+        ? createLeftOpen(exchange, outcome, via)
+        : passOn(exchange, outcome, via);
+    case 'failed':
+      return failed(exchange, outcome, via);
+    case 'refused':
+      return refused(exchange, outcome, via);
+  }
+}
+
+/** The answer to a request that never became an exchange, or whose body failed on the way in. */
+export function respondRefusal(
+  refusal: Refusal,
+  exchange: Exchange | null,
+  requestId: string,
+  accept: string | null,
+  via: string,
+): Reply {
+  const { status, code, message, retryAfterS } = refusal;
+  const { headers, bytes } = errorAnswer(
+    {
+      status,
+      code,
+      message,
+      requestId,
+      retryAfterS,
+      proxyStatus: `error=${PROXY_ERROR_OF_CODE[code]}`,
+      holdfast: {
+        from: 'proxy',
+        attempts: exchange?.attempts.length ?? 0,
+        verdict: 'permanent',
+        effect: exchange === null ? 'none' : effectOfAttempts(exchange),
+        reason: refusal.reason,
+        waitedMs: 0,
+        withheld: null,
+      },
+    },
+    accept,
+    via,
+  );
+  return { status, headers, body: { kind: 'bytes', bytes }, trailers: [], code };
+}
+
+/** The upstream's answer cannot be written as HTTP: a status or a field that no client may see. */
+export function respondUnwritable(exchange: Exchange, outcome: Outcome, via: string): Reply {
+  streamOf(outcome)?.discard();
+  return errorReply(exchange, outcome, via, {
+    code: 'holdfast_answer_broken',
+    message: `The upstream's answer has a status or a header field that HTTP does not allow. ${ADVICE[effectOf(exchange, outcome)]}`,
+    retryAfterS: null,
+    proxyStatus: 'error=http_protocol_error',
+  });
+}
+
+function leavesCreateOpen(exchange: Exchange, { from, status, verdict }: Answered): boolean {
+  return (
+    status >= 400 &&
+    from === 'upstream' &&
+    verdict.effect === 'unknown' &&
+    exchange.operationClass === 'create' &&
+    exchange.policy.mode === 'enforce'
+  );
+}
+
+function createLeftOpen(exchange: Exchange, outcome: Answered, via: string): Reply {
+  streamOf(outcome)?.discard();
+  const requestId = exchange.attempts.at(-1)?.requestId ?? headerOf(outcome.headers, 'x-request-id');
+  const named = requestId === null ? '' : ` (its request id: ${requestId})`;
+  return errorReply(exchange, outcome, via, {
+    code: 'holdfast_outcome_unknown',
+    message: `The upstream answered ${outcome.status}${named}. ${ADVICE.unknown}`,
+    retryAfterS: null,
+    proxyStatus: `received-status=${outcome.status}`,
+  });
+}
+
+function passOn(exchange: Exchange, outcome: Answered, via: string): Reply {
+  const { status, body, trailers, verdict } = outcome;
+  const headers = outcome.headers.slice();
+  if (status >= 400 && verdict.retryAfterMs !== null && exchange.policy.mode === 'enforce') {
+    if (headerOf(headers, 'retry-after') === null) headers.push('Retry-After', seconds(verdict.retryAfterMs));
+  }
+  headers.push(
+    'Holdfast',
+    holdfastHeader({
+      from: outcome.from,
+      attempts: exchange.attempts.length,
+      verdict: verdict.class,
+      effect: effectOf(exchange, outcome),
+      reason: verdict.reason,
+      waitedMs: exchange.waitedMs,
+      withheld: exchange.withheld,
+    }),
+    'Via',
+    `1.1 ${via}`,
+    'Server-Timing',
+    serverTiming(exchange),
+  );
+  return { status, headers, body, trailers, code: null };
+}
+
+function failed(exchange: Exchange, outcome: Failed, via: string): Reply {
+  const effect = effectOf(exchange, outcome);
+  const code = codeOfFailure(outcome, effect);
+  return errorReply(exchange, outcome, via, {
+    code,
+    message: `${whatFailed(outcome, code)} ${ADVICE[effect]}`,
+    retryAfterS: null,
+    proxyStatus: `error=${PROXY_ERROR_OF_FAILURE[outcome.failure]}`,
+  });
+}
+
+/** Effect and not operation class decides: an earlier attempt of the same call counts as well. */
+function codeOfFailure({ failure, sent }: Failed, effect: Effect): HoldfastCode {
+  if (failure === 'broken' && sent !== 'no') return 'holdfast_answer_broken';
+  if (effect === 'unknown') return 'holdfast_outcome_unknown';
+  if (effect === 'applied' || failure === 'truncated') return 'holdfast_answer_broken';
+  if (failure === 'timeout' && sent !== 'no') return 'holdfast_upstream_timeout';
+  return 'holdfast_upstream_unreachable';
+}
+
+function whatFailed({ failure, sent }: Failed, code: HoldfastCode): string {
+  if (code === 'holdfast_answer_broken') return "The upstream's answer broke off, or is not what this call promises.";
+  if (sent === 'no') return `The upstream could not be reached (${failure}); check upstream.url and the network.`;
+  if (failure === 'timeout') return 'The upstream did not answer in time.';
+  return `The connection to the upstream was lost before its answer was here (${failure}).`;
+}
+
+const ADVICE: Readonly<Record<Effect, string>> = {
+  none: 'Nothing was applied: the request may be sent again.',
+  applied: 'The write was applied: look at the object before anything is sent again.',
+  unknown: 'The write may or may not have been applied: look before it is sent again.',
+};
+
+function refused(exchange: Exchange, outcome: Refused, via: string): Reply {
+  const { code, message, retryAfterMs } = outcome;
+  // A 503 of ours always says when to come back (contract).
+  const whenMs = retryAfterMs ?? (STATUS_OF_CODE[code] === 503 ? 1000 : null);
+  return errorReply(exchange, outcome, via, {
+    code,
+    message,
+    retryAfterS: whenMs === null ? null : Number(seconds(whenMs)),
+    proxyStatus: `error=${PROXY_ERROR_OF_CODE[code]}`,
+  });
+}
+
+interface OwnError {
+  readonly code: HoldfastCode;
+  readonly message: string;
+  readonly retryAfterS: number | null;
+  readonly proxyStatus: string;
+}
+
+function errorReply(exchange: Exchange, outcome: Outcome, via: string, error: OwnError): Reply {
+  const status = STATUS_OF_CODE[error.code];
+  const { headers, bytes } = errorAnswer(
+    {
+      ...error,
+      status,
+      requestId: exchange.id,
+      holdfast: {
+        from: 'proxy',
+        attempts: exchange.attempts.length,
+        verdict: outcome.verdict.class,
+        effect: effectOf(exchange, outcome),
+        reason: outcome.verdict.reason,
+        waitedMs: exchange.waitedMs,
+        withheld: exchange.withheld,
+      },
+    },
+    headerListOf(exchange.headers, 'accept'),
+    via,
+  );
+  headers.push('Server-Timing', serverTiming(exchange));
+  return { status, headers, body: { kind: 'bytes', bytes }, trailers: [], code: error.code };
+}
+
+/** What the whole call did: a success says it itself, otherwise an earlier attempt may have done more than the last. */
+function effectOf(exchange: Exchange, { verdict }: Outcome): Effect {
+  if (verdict.class === 'ok' || verdict.effect === 'applied') return verdict.effect;
+  const before = effectOfAttempts(exchange);
+  return before === 'none' ? verdict.effect : before;
+}
+
+function serverTiming(exchange: Exchange): string {
+  return `wait;dur=${Math.round(exchange.waitedMs)}, upstream;dur=${exchange.upstreamMs.toFixed(1)}`;
+}
+
+/** Whole seconds, rounded up: never earlier than asked for. */
+function seconds(ms: number): string {
+  return String(Math.max(Math.ceil(ms / 1000), ms > 0 ? 1 : 0));
+}
