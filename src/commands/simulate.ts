@@ -1,17 +1,12 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { readScenario, ScenarioError, type ScenarioInput } from '../simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
+import type { Io } from './io.ts';
 
 const PORT_DEFAULT = 8090;
 
 /** What `simulate` uses of the process. */
-export interface SimulateIo {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-  readonly readFile: (file: string) => string;
-  /** Returns how to stop listening for the signal. */
-  readonly onSignal: (signal: 'SIGINT' | 'SIGTERM', handler: () => void) => () => void;
-}
+export type SimulateIo = Pick<Io, 'stdout' | 'stderr' | 'readFile' | 'onSignal'>;
 
 /** What `simulate` takes on its command line. */
 export interface SimulateOptions {

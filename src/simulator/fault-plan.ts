@@ -55,10 +55,13 @@ export class FaultPlan {
   }
 
   #choose(concerns: (armed: Armed) => boolean, sinceMs: number): Fault | null {
+    let first: Armed | null = null;
     for (const armed of this.#armed) {
-      if (concerns(armed) && strikes(armed, sinceMs)) return armed.rule.fault;
+      if (concerns(armed) && wouldStrike(armed, sinceMs)) first ??= armed;
     }
-    return null;
+    if (first === null) return null;
+    first.struck += 1;
+    return first.rule.fault;
   }
 
   #arm(rule: Rule): Armed {
@@ -82,13 +85,11 @@ function fits(armed: Armed, method: string, segments: readonly string[]): boolea
   return armed.template === null || paramsOf(armed.template, segments) !== null;
 }
 
-function strikes(armed: Armed, sinceMs: number): boolean {
+/** Counts and draws for this rule, whether or not an earlier one strikes. */
+function wouldStrike(armed: Armed, sinceMs: number): boolean {
   const { rule, nth } = armed;
   if (rule.during !== undefined && (sinceMs < rule.during.from || sinceMs >= rule.during.to)) return false;
   armed.seen += 1;
-  if (nth !== null && !nth.has(armed.seen)) return false;
-  if (rule.times !== undefined && armed.struck >= rule.times) return false;
-  if (rule.probability !== undefined && armed.random() >= rule.probability) return false;
-  armed.struck += 1;
-  return true;
+  const drawn = rule.probability === undefined || armed.random() < rule.probability;
+  return drawn && (nth === null || nth.has(armed.seen)) && (rule.times === undefined || armed.struck < rule.times);
 }

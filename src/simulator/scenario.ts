@@ -3,7 +3,7 @@
  * nothing and say so to nobody.
  */
 
-import { LineCounter, parseDocument } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { duration, signedDuration } from './base/duration.ts';
 import type { Fault } from './base/fault.ts';
@@ -113,14 +113,24 @@ export function readScenario(source: string, file: string): ScenarioInput {
   const result = scenarioSchema.safeParse(input);
   if (result.success) return input as ScenarioInput;
   throw new ScenarioError(
-    result.error.issues.map((issue) => `${at(offsetOf(document, issue.path))}: ${say(issue.path, issue.message)}`),
+    result.error.issues.map((issue) => {
+      const stranger = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+      return `${at(offsetOf(document, issue.path, stranger))}: ${say(issue.path, issue.message)}`;
+    }),
   );
 }
 
-function offsetOf(document: ReturnType<typeof parseDocument>, path: readonly PropertyKey[]): number {
-  for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length) as (string | number)[], true) as { range?: [number] } | undefined;
-    if (node?.range) return node.range[0];
+/** Where the value of a path stands, or the nearest thing around it that is there; `key` asks for that key in it. */
+function offsetOf(document: ReturnType<typeof parseDocument>, path: readonly PropertyKey[], key?: string): number {
+  for (let length = path.length; length >= 0; length--) {
+    const node = document.getIn(path.slice(0, length) as (string | number)[], true);
+    if (!isNode(node)) continue;
+    const pair =
+      isMap(node) && key !== undefined
+        ? node.items.find((item) => isScalar(item.key) && item.key.value === key)
+        : undefined;
+    const named = isNode(pair?.key) ? pair.key : node;
+    return named.range?.[0] ?? 0;
   }
   return 0;
 }

@@ -52,6 +52,8 @@ export interface Simulator {
   accept(): Promise<void>;
   /** Refuses for `ms`. */
   outage(ms: number): void;
+  /** Settles when the listener has done what was asked of it so far. */
+  settled(): Promise<void>;
   /** Forgets entities, ledger, quota and rules of run time; the scenario begins anew. */
   reset(): void;
   /** Stops listening and closes every connection. */
@@ -148,6 +150,10 @@ class RunningSimulator implements Simulator {
     this.#workspace.later(ms, () => void this.accept());
   }
 
+  settled(): Promise<void> {
+    return this.#listening;
+  }
+
   reset(): void {
     this.#workspace.end();
     this.#workspace = this.#newWorkspace();
@@ -176,8 +182,9 @@ class RunningSimulator implements Simulator {
 
   #stop(): Promise<void> {
     return new Promise((resolve) => {
-      this.#server.close(() => resolve());
+      // Resets come first: `close` would end idle connections politely.
       for (const socket of this.#sockets) socket.resetAndDestroy();
+      this.#server.close(() => resolve());
     });
   }
 

@@ -20,7 +20,7 @@ export interface Got {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // biome-ignore lint: tests read answers of any shape
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests read answers of any shape
   readonly json: any;
 }
 
@@ -46,7 +46,8 @@ export async function call(simulator: Simulator, line: string, body?: unknown, t
 /** How a raw exchange ended. */
 export interface Raw {
   readonly text: string;
-  readonly ending: 'end' | 'ECONNRESET' | 'ECONNREFUSED' | string;
+  /** `end`, or the code of the error. */
+  readonly ending: string;
 }
 
 /** Sends one request by hand and reads until the connection ends, or until `enough` says so. */
