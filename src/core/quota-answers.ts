@@ -7,7 +7,7 @@
 
 import { decreased } from './aimd.ts';
 import { LONGEST_WINDOW_MS, pauseEnd } from './pause.ts';
-import { type Learned, noCalls, type OwnCalls, type Quota, rolled, type Slot } from './quota.ts';
+import { edge, type Learned, noCalls, type OwnCalls, type Quota, type Recent, rolled, type Slot } from './quota.ts';
 import type { RateLimit } from './rate-limit.ts';
 
 /** A rate limit with its reset on our clock. */
@@ -40,6 +40,8 @@ export interface Settled {
 
 /** A reset cut to whole seconds comes up to this much late. */
 const WHOLE_SECOND_MS = 1000;
+/** How long to stay away when our clock is early although it should not be. */
+const EARLY_MS = 250;
 /** Deltas become epochs by a `Date` of whole seconds: two of them may name one window a second apart. */
 const SAME_RESET_MS = 1500;
 /** The safe side of a reset lies up to a `Date`'s second and a slow answer behind the true one. */
@@ -71,9 +73,18 @@ function withOwn(quota: Quota, own: OwnCalls): Quota {
 }
 
 function returned(quota: Quota, slot: Slot): Quota {
-  const back = { ...quota, inFlight: Math.max(0, quota.inFlight - 1) };
-  if (!belongs(quota, slot)) return back;
-  return withOwn(back, { ...quota.own, inFlight: Math.max(0, quota.own.inFlight - 1) });
+  const back = { ...quota, inFlight: Math.max(0, quota.inFlight - 1), recent: returnedRecent(quota.recent, slot) };
+  if (belongs(quota, slot)) {
+    return withOwn(back, { ...quota.own, inFlight: Math.max(0, quota.own.inFlight - 1) });
+  }
+  if (back.kind !== 'learned' || back.doubtful === 0 || slot.generation < back.doubtfulFrom) return back;
+  return { ...back, doubtful: back.doubtful - 1 };
+}
+
+function returnedRecent(recent: Recent, slot: Slot): Recent {
+  if (slot.generation === recent.generation) return { ...recent, inFlight: Math.max(0, recent.inFlight - 1) };
+  if (slot.generation !== recent.generation - 1) return recent;
+  return { ...recent, inFlightBefore: Math.max(0, recent.inFlightBefore - 1) };
 }
 
 /** The call turned out not to count in the current window. */
@@ -102,7 +113,7 @@ function takenIn(quota: Learned, slot: Slot): Learned {
 function silentAnswer(quota: Quota, slot: Slot): Quota {
   switch (quota.kind) {
     case 'unlearned':
-      return { kind: 'unpaced', next: quota.next, inFlight: quota.inFlight, own: quota.own, endsAtMs: quota.endsAtMs };
+      return { ...quota, kind: 'unpaced' };
     case 'unpaced':
       return quota;
     case 'estimated':
@@ -127,9 +138,9 @@ function spokenOf(quota: Quota, slot: Slot, rate: LocalRateLimit, nowMs: number)
   if (quota.kind !== 'learned') return wasOver ? 'nonsense' : 'next';
   if (quota.resetMs !== null && sameReset(rate.resetMs, quota.resetMs)) return 'current';
   if (rate.resetMs > (quota.resetMs ?? quota.olderMs + SAME_RESET_MS)) return wasOver ? 'nonsense' : 'next';
-  if (!wasOver) return 'older';
-  const justOver = quota.resetMs === null && sameReset(rate.resetMs, quota.olderMs);
-  return justOver && lagMs === 0 && slot.sentAtMs - rate.resetAtMs <= WHOLE_SECOND_MS ? 'lagging' : 'nonsense';
+  const early = quota.resetMs === null && belongs(quota, slot) && sameReset(rate.resetMs, quota.olderMs);
+  if (early && lagMs === 0 && slot.sentAtMs - rate.resetAtMs <= WHOLE_SECOND_MS) return 'lagging';
+  return wasOver ? 'nonsense' : 'older';
 }
 
 function sameReset(a: number, b: number): boolean {
@@ -178,17 +189,27 @@ function learnt(quota: Quota, slot: Slot, rate: LocalRateLimit, nowMs: number): 
 }
 
 function currentOf(quota: Quota, rate: LocalRateLimit): Learned {
-  const { next, inFlight, endsAtMs } = quota;
   if (quota.kind !== 'learned') {
     // Everything sent since we have counted may be of this window: its answers will take out what is not.
-    const none = { limit: rate.limit, resetMs: null, olderMs: -Infinity, foreignBefore: 0, silent: 0, lagMs: 0 };
-    return { kind: 'learned', next, inFlight, own: quota.own, endsAtMs, used: quota.own.sent, reported: 0, ...none };
+    const { next, inFlight, own, recent, endsAtMs } = quota;
+    const begun = {
+      resetMs: null,
+      olderMs: -Infinity,
+      doubtful: 0,
+      doubtfulFrom: 0,
+      foreignBefore: 0,
+      silent: 0,
+      lagMs: 0,
+    };
+    const counted = { limit: rate.limit, used: own.sent, reported: 0 };
+    return { kind: 'learned', next, inFlight, own, recent, endsAtMs, ...begun, ...counted };
   }
   if (quota.resetMs === null || sameReset(rate.resetMs, quota.resetMs)) return quota;
   // The server's window turned before ours did. What is in flight joins as its answers come.
   return {
     ...quota,
-    own: noCalls(next),
+    ...edge(quota.recent),
+    own: noCalls(quota.next),
     resetMs: null,
     olderMs: quota.resetMs,
     used: 0,
@@ -217,7 +238,9 @@ function throttled(
     return { quota: lagged, pauseUntilMs: retryAfterMs === null ? lagged.endsAtMs : wished(lagged.endsAtMs) };
   }
   if (spoken === 'older') {
-    return { quota: takenOut(quota, slot), pauseUntilMs: retryAfterMs === null ? null : wished(null) };
+    // Sent after the window had ended by our clock, and refused in it all the same: we are early by some milliseconds.
+    const early = belongs(quota, slot) ? nowMs + EARLY_MS : null;
+    return { quota: takenOut(quota, slot), pauseUntilMs: retryAfterMs === null ? early : wished(null) };
   }
   return { quota: refusedSilently(quota), pauseUntilMs: wished(null) };
 }
@@ -232,6 +255,7 @@ function refusedSilently(quota: Quota): Quota {
     next: quota.next,
     inFlight: quota.inFlight,
     own,
+    recent: quota.recent,
     endsAtMs: quota.endsAtMs,
     estimate: decreased(before, accepted(own)),
     before,

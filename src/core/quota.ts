@@ -38,12 +38,25 @@ export interface OwnCalls {
   readonly refused: number;
 }
 
+/**
+ * Calls in flight by age: those sent within the last second or two are the ones that a window's edge leaves in doubt.
+ * A generation lasts a second; exact counts, since every slot knows its generation.
+ */
+export interface Recent {
+  readonly generation: number;
+  readonly beganAtMs: number;
+  readonly inFlight: number;
+  /** In flight of the generation before. */
+  readonly inFlightBefore: number;
+}
+
 interface Common {
   /** The ordinal of the next call. */
   readonly next: number;
   /** All calls without a result, of any window. */
   readonly inFlight: number;
   readonly own: OwnCalls;
+  readonly recent: Recent;
   /** When the window ends by our monotonic clock, on the safe side. */
   readonly endsAtMs: number;
 }
@@ -71,6 +84,9 @@ export type Learned = Common & {
   readonly used: number;
   /** The most that an answer reported as used; it includes everybody's calls. */
   readonly reported: number;
+  /** In flight since before the window began by our clock, at most this generation old: it may have counted them. */
+  readonly doubtful: number;
+  readonly doubtfulFrom: number;
   /** Spent by others in the window before: who spends once spends again. */
   readonly foreignBefore: number;
   /** Answers of this window that named nothing. */
@@ -84,6 +100,7 @@ export type Quota = Unlearned | Unpaced | Estimated | Learned;
 /** A call that took a slot. */
 export interface Slot {
   readonly ordinal: number;
+  readonly generation: number;
   readonly urgent: boolean;
   readonly sentAtMs: number;
 }
@@ -91,10 +108,12 @@ export interface Slot {
 /** Intercom spreads its limits over windows of ten seconds. */
 export const WINDOW_MS = 10_000;
 const UNLEARNED_IN_FLIGHT = 10;
+const GENERATION_MS = 1000;
+const NONE_RECENT: Recent = { generation: 0, beganAtMs: -Infinity, inFlight: 0, inFlightBefore: 0 };
 
 /** The quota of a token that nothing is known about. */
 export function newQuota(nowMs: number): Quota {
-  return { kind: 'unlearned', next: 0, inFlight: 0, own: noCalls(0), endsAtMs: nowMs + WINDOW_MS };
+  return { kind: 'unlearned', next: 0, inFlight: 0, own: noCalls(0), recent: NONE_RECENT, endsAtMs: nowMs + WINDOW_MS };
 }
 
 /** The own calls of a window that begins with the call `first`. */
@@ -105,7 +124,7 @@ export function noCalls(first: number): OwnCalls {
 /** Begins the next window when the current one has ended by the clock. */
 export function rolled(quota: Quota, nowMs: number): Quota {
   if (nowMs < quota.endsAtMs) return quota;
-  const begun = { own: noCalls(quota.next), endsAtMs: nowMs + WINDOW_MS };
+  const begun = { own: noCalls(quota.next), recent: aged(quota.recent, nowMs), endsAtMs: nowMs + WINDOW_MS };
   switch (quota.kind) {
     case 'unlearned':
       return { ...quota, endsAtMs: begun.endsAtMs };
@@ -125,12 +144,30 @@ export function rolled(quota: Quota, nowMs: number): Quota {
         ...begun,
         resetMs: null,
         olderMs: quota.resetMs ?? quota.olderMs,
+        ...edge(begun.recent),
         used: 0,
         reported: 0,
         foreignBefore: quota.resetMs === null ? quota.foreignBefore : foreignSpend(quota),
         silent: 0,
       };
   }
+}
+
+function aged(recent: Recent, nowMs: number): Recent {
+  const ageMs = nowMs - recent.beganAtMs;
+  if (ageMs < GENERATION_MS) return recent;
+  const kept = ageMs < 2 * GENERATION_MS;
+  return {
+    generation: recent.generation + (kept ? 1 : 2),
+    beganAtMs: nowMs,
+    inFlight: 0,
+    inFlightBefore: kept ? recent.inFlight : 0,
+  };
+}
+
+/** The calls that a window beginning now may have counted although they were sent before it. */
+export function edge(recent: Recent): { readonly doubtful: number; readonly doubtfulFrom: number } {
+  return { doubtful: recent.inFlight + recent.inFlightBefore, doubtfulFrom: recent.generation - 1 };
 }
 
 /** Slots of the window that nobody has used, as far as we know; Infinity when there is nothing to count against. */
@@ -144,7 +181,9 @@ export function freeSlots(quota: Quota): number {
       return Math.max(0, quota.estimate.limit - quota.own.sent);
     case 'learned': {
       const shared = foreignSpend(quota) > 0 || quota.foreignBefore > 0;
-      const used = shared ? Math.max(quota.used, quota.reported + quota.own.inFlight) : quota.used;
+      const open = quota.doubtful + (shared ? quota.own.inFlight : 0);
+      const used =
+        open === 0 ? quota.used : Math.max(quota.used, quota.own.sent + quota.doubtful, quota.reported + open);
       return Math.max(0, quota.limit - used);
     }
   }
@@ -176,7 +215,7 @@ export function slotAt(quota: Quota, urgent: boolean, reserve: number, nowMs: nu
   if (urgent || reserve <= 0 || quota.kind === 'unlearned' || quota.kind === 'unpaced') return nowMs;
   const opensAtMs = quota.endsAtMs - WINDOW_MS / 10;
   if (nowMs >= opensAtMs) return nowMs;
-  const reserved = Math.max(0, Math.ceil(windowSize(quota) * reserve) - quota.own.urgent);
+  const reserved = Math.max(0, Math.floor(windowSize(quota) * reserve) - quota.own.urgent);
   return free > reserved ? nowMs : opensAtMs;
 }
 
@@ -205,9 +244,11 @@ export function sent(quota: Quota, urgent: boolean, nowMs: number): { readonly q
     urgent: quota.own.urgent + (urgent ? 1 : 0),
     inFlight: quota.own.inFlight + 1,
   };
-  const counted = { next: quota.next + 1, inFlight: quota.inFlight + 1, own };
+  const age = aged(quota.recent, nowMs);
+  const recent = { ...age, inFlight: age.inFlight + 1 };
+  const counted = { next: quota.next + 1, inFlight: quota.inFlight + 1, own, recent };
   return {
     quota: quota.kind === 'learned' ? { ...quota, ...counted, used: quota.used + 1 } : { ...quota, ...counted },
-    slot: { ordinal: quota.next, urgent, sentAtMs: nowMs },
+    slot: { ordinal: quota.next, generation: recent.generation, urgent, sentAtMs: nowMs },
   };
 }
