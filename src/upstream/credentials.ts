@@ -6,8 +6,8 @@ import { UpstreamSettingsError } from './connect.ts';
 export interface Credentials {
   /** The value of `Authorization` to send; null when the caller's own passes through. */
   current(): string | null;
-  /** Reads the source again after a 401; true when that gave another credential. Never rejects. */
-  reread(): Promise<boolean>;
+  /** Reads the source again after a 401: whether that gave another credential; null when callers bring theirs. Never rejects. */
+  reread(): Promise<boolean | null>;
 }
 
 /**
@@ -20,7 +20,7 @@ export async function openCredentials(
   settings: UpstreamCredentials,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Credentials> {
-  if (settings.kind === 'passthrough') return { current: () => null, reread: async () => false };
+  if (settings.kind === 'passthrough') return { current: () => null, reread: async () => null };
   const read = async (): Promise<string> =>
     settings.kind === 'bearer_file'
       ? bearer(await readFile(settings.file, 'utf8').catch(unreadable(settings.file)), settings.file)

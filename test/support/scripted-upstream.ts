@@ -111,6 +111,7 @@ export class ScriptedUpstream {
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => {});
+    socket.on('end', () => socket.end());
     const peer = peerOf(socket);
     if (this.#script[0]?.at === 'accept' || (this.#script.length === 0 && this.otherwise.at === 'accept')) {
       (this.#script.shift() ?? this.otherwise).act(peer, null);
@@ -134,7 +135,6 @@ export class ScriptedUpstream {
       },
     });
     socket.on('data', (chunk: Buffer) => reader.read(chunk));
-    socket.on('end', () => socket.end());
   }
 }
 
