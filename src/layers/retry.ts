@@ -34,7 +34,7 @@ interface State extends RetryParts {
   readonly durations: AttemptDurations;
   /** Wall time; what was sent before it carried the old credential. */
   credentialChangedAtMs: number;
-  rereading: Promise<boolean> | null;
+  rereading: Promise<boolean | null> | null;
 }
 
 type Retry = Extract<RetryDecision, { retry: true }>;
@@ -150,10 +150,6 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
  */
 async function credentialRenewed(state: State, exchange: Exchange): Promise<boolean> {
   const { credentials, events, clock } = state;
-  if (credentials === null) {
-    events.credentialRejected(exchange, null);
-    return false;
-  }
   const rejected = exchange.attempts.filter((attempt) => attempt.verdict === 'unauthorized');
   const sentAtMs = rejected.at(-1)?.startedAtMs ?? -Infinity;
   if (rejected.length > 1) {
@@ -164,7 +160,12 @@ async function credentialRenewed(state: State, exchange: Exchange): Promise<bool
     state.rereading ??= credentials.reread().finally(() => {
       state.rereading = null;
     });
-    if (await state.rereading) state.credentialChangedAtMs = clock.wall();
+    const changed = await state.rereading;
+    if (changed === null) {
+      events.credentialRejected(exchange, null);
+      return false;
+    }
+    if (changed) state.credentialChangedAtMs = clock.wall();
   }
   const renewed = state.credentialChangedAtMs >= sentAtMs;
   events.credentialRejected(exchange, renewed);

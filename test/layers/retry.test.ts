@@ -28,7 +28,13 @@ function scripted(...script: Script[]) {
 function rig(script: Script[], parts: Partial<RetryParts> = {}) {
   const { clock, service, sentAtMs } = scripted(...script);
   const recorded = recordedEvents();
-  const layer = retry({ clock, random: () => 0.5, events: recorded.events, credentials: null, ...parts });
+  const layer = retry({
+    clock,
+    random: () => 0.5,
+    events: recorded.events,
+    credentials: { reread: () => Promise.resolve(null) },
+    ...parts,
+  });
   const stacked = layer(service);
   const run = async (x: Exchange, forMs = 600_000): Promise<Outcome> => {
     const ending = stacked(x);
@@ -104,7 +110,12 @@ describe('§3: the loop', () => {
       wall: () => clock.wall(),
       timer: (ms: number, callback: () => void) => clock.timer(ms > 2 ? ms - 1.5 : ms, callback),
     };
-    const layer = retry({ clock: hasty, random: () => 0, events: recordedEvents().events, credentials: null });
+    const layer = retry({
+      clock: hasty,
+      random: () => 0,
+      events: recordedEvents().events,
+      credentials: { reread: () => Promise.resolve(null) },
+    });
     const ending = layer(service)(read());
     await clock.advance(20_000);
     await ending;
@@ -300,7 +311,12 @@ describe('§3: budget', () => {
     const failing = busy();
     const passing: Service = (x) => Promise.resolve(noteAttempt(x, x.attempts.length === 0 ? failing : ok));
     const clock = new VirtualClock();
-    const stacked = retry({ clock, random: () => 0, events: recordedEvents().events, credentials: null })(passing);
+    const stacked = retry({
+      clock,
+      random: () => 0,
+      events: recordedEvents().events,
+      credentials: { reread: () => Promise.resolve(null) },
+    })(passing);
     for (let i = 0; i < 300; i += 1) {
       const ending = stacked(read());
       await clock.advance(0);
@@ -311,7 +327,12 @@ describe('§3: budget', () => {
   test('is refunded for a retry that was cancelled or refused unsent', async () => {
     const { clock, service } = scripted(busy());
     const inner: Service = (x) => (x.attempts.length === 0 ? service(x) : Promise.resolve(refused('breaker')));
-    const stacked = retry({ clock, random: () => 0.5, events: recordedEvents().events, credentials: null })(inner);
+    const stacked = retry({
+      clock,
+      random: () => 0.5,
+      events: recordedEvents().events,
+      credentials: { reread: () => Promise.resolve(null) },
+    })(inner);
     for (let i = 0; i < 50; i += 1) {
       const x = read();
       const ending = stacked(x);
@@ -337,7 +358,12 @@ describe('§3: budget', () => {
     const { clock, service } = scripted(busy());
     let open = true;
     const inner: Service = (x) => (open ? Promise.resolve(refused('breaker')) : service(x));
-    const stacked = retry({ clock, random: () => 0, events: recordedEvents().events, credentials: null })(inner);
+    const stacked = retry({
+      clock,
+      random: () => 0,
+      events: recordedEvents().events,
+      credentials: { reread: () => Promise.resolve(null) },
+    })(inner);
     for (let i = 0; i < 20; i += 1) await stacked(read({ policy: stingy }));
     open = false;
     const x = read({ policy: stingy });
@@ -423,7 +449,9 @@ test('10,000 retries leave no timer and no listener behind', async () => {
   const inner: Service = (x) => Promise.resolve(noteAttempt(x, busyNow, { durationMs: 0 }));
   const generous = { ratio: 1, windowMs: 10_000, floorPerSecond: 1e6 };
   const endless = policy({ operationClass: 'read', retryBudget: generous, ...patient });
-  const stacked = retry({ clock, random: () => 0.001, events, credentials: null })(inner);
+  const stacked = retry({ clock, random: () => 0.001, events, credentials: { reread: () => Promise.resolve(null) } })(
+    inner,
+  );
   const exchanges = Array.from({ length: 100 }, () => read({ policy: endless, deadlineAtMs: Infinity }));
   const endings = exchanges.map((x) => stacked(x));
   while (exchanges.some((x) => x.attempts.length <= 100)) await clock.advance(30);

@@ -45,7 +45,7 @@ function rig(between: Layer[] = []) {
     shed.layer,
     deadline({ clock, events }),
     ...between,
-    retry({ clock, random: () => 0.5, events, credentials: null }),
+    retry({ clock, random: () => 0.5, events, credentials: { reread: () => Promise.resolve(null) } }),
   ];
   return { clock, wire, shed, stacked: compose(layers, innermost) };
 }

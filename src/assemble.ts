@@ -1,0 +1,205 @@
+/**
+ * Puts one instance together: upstream, stack, data plane, admin plane, and the swap of all of them when the
+ * configuration changes. `serve` runs it in a process, the demo and the tests beside other things in theirs.
+ */
+
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { DestinationStream } from 'pino';
+import { ByteBudget } from './core/byte-budget.ts';
+import type { ListenAddress, Settings } from './core/settings.ts';
+import type { Wire } from './core/wire.ts';
+import { createAdminPlane, type Readiness, type ReloadResult } from './edge/admin.ts';
+import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
+import { type Clock, systemClock } from './ops/clock.ts';
+import { Events } from './ops/events.ts';
+import { createLog } from './ops/log.ts';
+import { createMetrics } from './ops/metrics.ts';
+import { type Random, systemRandom } from './ops/random.ts';
+import { buildStack, type Stack } from './stack.ts';
+import { type Credentials, openCredentials } from './upstream/credentials.ts';
+import { createUpstream, type Upstream } from './upstream/upstream.ts';
+
+/** What an instance is made of. */
+export interface AssembleParts {
+  readonly settings: Settings;
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logTo: DestinationStream;
+  /** Reads the configuration again and, when it is good, calls `Instance.apply`. */
+  readonly reload: () => Promise<ReloadResult>;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** A running instance. */
+export interface Instance {
+  readonly events: Events;
+  /** `http://127.0.0.1:8080`: where clients reach it. */
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly settings: () => Settings;
+  /** Puts another configuration in force; calls under way keep the one they started with. */
+  apply(settings: Settings): Promise<void>;
+  /** Unready, drain, close; resolves when everything is over, after `graceMs` at the latest. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** What can be swapped while calls are running. */
+interface Way {
+  readonly upstream: Upstream;
+  readonly credentials: Credentials;
+}
+
+/** Starts an instance; rejects with the system's error when an address is taken. */
+export async function startInstance(parts: AssembleParts): Promise<Instance> {
+  const instance = new Assembly(parts, await openWay(parts.settings, parts.env));
+  await instance.listen();
+  return instance;
+}
+
+async function openWay({ upstream }: Settings, env: AssembleParts['env']): Promise<Way> {
+  return { upstream: createUpstream(upstream), credentials: await openCredentials(upstream.credentials, env) };
+}
+
+class Assembly implements Instance {
+  readonly events: Events;
+  readonly #parts: AssembleParts;
+  readonly #clock: Clock;
+  readonly #startedAtMs: number;
+  readonly #buffered: ByteBudget;
+  readonly #stack: Stack;
+  readonly #dataPlane: DataPlane;
+  readonly #admin: Server;
+  readonly #log;
+  #settings: Settings;
+  #way: Way;
+  #draining = false;
+  #address: AddressInfo | null = null;
+  #adminAddress: AddressInfo | null = null;
+
+  constructor(parts: AssembleParts, way: Way) {
+    const { settings } = parts;
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#way = way;
+    this.#clock = parts.clock ?? systemClock;
+    this.#startedAtMs = this.#clock.now();
+    this.#buffered = new ByteBudget(settings.limits.bufferedBytes);
+    this.#log = createLog(settings.log, parts.logTo);
+    const metrics = createMetrics();
+    metrics.buildInfo.set({ version: parts.version, node: parts.nodeVersion }, 1);
+    this.events = new Events(this.#log, metrics);
+    const shared = { clock: this.#clock, events: this.events, buffered: this.#buffered, settings: this.settings };
+    this.#stack = buildStack({
+      ...shared,
+      wire: this.#wire(),
+      random: parts.random ?? systemRandom,
+      limits: () => this.#settings.limits,
+      credentials: this.#credentials(),
+    });
+    this.#dataPlane = createDataPlane({ ...shared, service: this.#stack.service, newId: randomUUID });
+    this.#admin = createAdminPlane({
+      ...shared,
+      registry: metrics.registry,
+      readiness: () => this.#readiness(),
+      status: () => this.#status(),
+      reload: parts.reload,
+      newId: randomUUID,
+    });
+  }
+
+  readonly settings = (): Settings => this.#settings;
+
+  get url(): string {
+    return urlOf(this.#settings.tls === null ? 'http' : 'https', this.#address);
+  }
+
+  get adminUrl(): string {
+    return urlOf('http', this.#adminAddress);
+  }
+
+  async listen(): Promise<void> {
+    this.#adminAddress = await listenOn(this.#admin, this.#settings.admin.listen);
+    try {
+      this.#address = await this.#dataPlane.listen();
+    } catch (error) {
+      this.#admin.close();
+      throw error;
+    }
+    const { hash, source, mode, upstream } = this.#settings;
+    this.events.configLoaded(hash, source);
+    this.events.lifecycle('listening', { proxy: this.url, admin: this.adminUrl, upstream: upstream.origin, mode });
+  }
+
+  async apply(settings: Settings): Promise<void> {
+    const changed = JSON.stringify(settings.upstream) !== JSON.stringify(this.#settings.upstream);
+    const next = changed ? await openWay(settings, this.#parts.env) : this.#way;
+    const former = this.#way;
+    this.#buffered.resize(settings.limits.bufferedBytes);
+    this.#log.level = settings.log.level;
+    this.#settings = settings;
+    this.#way = next;
+    this.events.configLoaded(settings.hash, settings.source);
+    if (former !== next) void former.upstream.close();
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#draining = true;
+    this.events.lifecycle('draining', { active: this.#dataPlane.active(), graceMs });
+    await this.#dataPlane.drain(graceMs);
+    const closed = new Promise((resolve) => this.#admin.close(resolve));
+    this.#admin.closeAllConnections();
+    await closed;
+    void this.#way.upstream.close();
+    this.events.lifecycle('stopped', { unfinished: this.#dataPlane.active() });
+  }
+
+  /** The upstream of this moment. A call that took its connection before a swap still gets an answer from the new one. */
+  #wire(): Wire {
+    return {
+      connection: (signal) => this.#way.upstream.connection(signal),
+      dispatch: (request, handler) => this.#way.upstream.dispatch(request, handler),
+    };
+  }
+
+  #credentials(): Credentials {
+    return { current: () => this.#way.credentials.current(), reread: () => this.#way.credentials.reread() };
+  }
+
+  #readiness(): Readiness {
+    return this.#draining ? { ready: false, reasons: ['draining'] } : { ready: true, reasons: [] };
+  }
+
+  #status(): Record<string, unknown> {
+    const { mode, hash, source, upstream } = this.#settings;
+    return {
+      version: this.#parts.version,
+      uptime_seconds: Math.round((this.#clock.now() - this.#startedAtMs) / 1000),
+      mode,
+      ...this.#readiness(),
+      config: { hash, source },
+      in_flight: this.#stack.inFlight(),
+      buffered_bytes_free: this.#buffered.freeBytes,
+      upstream: { origin: upstream.origin, ...this.#way.upstream.stats() },
+    };
+  }
+}
+
+function listenOn(server: Server, { host, port }: ListenAddress): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.removeListener('error', reject);
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+function urlOf(scheme: 'http' | 'https', address: AddressInfo | null): string {
+  if (address === null) throw new Error('not listening yet');
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `${scheme}://${host}:${address.port}`;
+}
