@@ -7,18 +7,15 @@ import { type SimulateOptions, simulate } from '../../src/commands/simulate.ts';
 function run(options: Partial<SimulateOptions>, files: Record<string, string> = {}) {
   let out = '';
   let err = '';
-  let interrupt = (): void => {};
-  let announced = (_text: string): void => {};
-  const listening = new Promise<string>((resolve) => {
-    announced = resolve;
-  });
+  const announced = Promise.withResolvers<string>();
+  const interruptible = Promise.withResolvers<() => void>();
   const exit = simulate(
     { port: 0, ...options },
     {
       stdout: {
         write: (text: string) => {
           out += text;
-          announced(text);
+          announced.resolve(text);
         },
       },
       stderr: {
@@ -32,12 +29,13 @@ function run(options: Partial<SimulateOptions>, files: Record<string, string> = 
         return text;
       },
       onSignal: (_signal, handler) => {
-        interrupt = handler;
+        interruptible.resolve(handler);
         return () => {};
       },
     },
   );
-  return { exit, listening, interrupt: () => interrupt(), out: () => out, err: () => err };
+  const interrupt = async (): Promise<void> => (await interruptible.promise)();
+  return { exit, listening: announced.promise, interrupt, out: () => out, err: () => err };
 }
 
 describe('simulate', () => {
@@ -48,7 +46,7 @@ describe('simulate', () => {
     expect(seed).toBe(3);
     const answer = await fetch(`${url}/me`, { headers: { authorization: 'Bearer x' } });
     expect(answer.status).toBe(503);
-    command.interrupt();
+    await command.interrupt();
     expect(await command.exit).toBe(0);
     const last = JSON.parse(command.out().trim().split('\n').at(-1)!) as { stats: { requests: number } };
     expect(last.stats.requests).toBe(1);
@@ -60,7 +58,7 @@ describe('simulate', () => {
     const text = await command.listening;
     expect(text).toMatch(/^Simulated Intercom on http:\/\/127\.0\.0\.1:\d+, seed 9\./);
     expect(text).toContain('/__simulator/effects');
-    command.interrupt();
+    await command.interrupt();
     expect(await command.exit).toBe(0);
     expect(command.out()).toContain('Stopped after 0 requests');
   });

@@ -1,0 +1,66 @@
+import type { Tally } from './demo-pipeline.ts';
+
+/** One of the two runs, as shown. */
+export interface Side extends Tally {
+  readonly duplicates: number;
+  readonly requests: number;
+  readonly throttled: number;
+  readonly waitedMs: number;
+  /** Null while it runs. */
+  readonly tookMs: number | null;
+}
+
+const BAR_WIDTH = 16;
+
+/** The table, one line per entry; the same while it runs and at the end. */
+export function table(straight: Side, through: Side): string[] {
+  const rows: [string, (side: Side) => string][] = [
+    ['', (side) => (side === straight ? 'straight' : 'through Holdfast')],
+    ['leads confirmed', (side) => `${bar(side.confirmed, side.leads)} ${side.confirmed}/${side.leads}`],
+    ['given up after an error', (side) => String(side.givenUp)],
+    ['reported as unknown', (side) => String(side.unknown)],
+    ['lost in silence', (side) => String(side.lostInSilence)],
+    ['created twice', (side) => String(side.duplicates)],
+    ['calls that reached Intercom', (side) => String(side.requests)],
+    ['  of them answered 429', (side) => String(side.throttled)],
+    ['waits, all calls together', (side) => seconds(side.waitedMs)],
+    ['time', (side) => (side.tookMs === null ? 'running' : seconds(side.tookMs))],
+  ];
+  if (straight.unfinished + through.unfinished > 0 && straight.tookMs !== null && through.tookMs !== null) {
+    rows.splice(4, 0, ['not finished in time', (side) => String(side.unfinished)]);
+  }
+  return rows.map(([name, show]) => `  ${name.padEnd(29)}${show(straight).padEnd(26)}${show(through)}`.trimEnd());
+}
+
+/** One line for where there is no terminal. */
+export function progressLine(elapsedMs: number, straight: Side, through: Side): string {
+  const say = (side: Side): string =>
+    `${side.confirmed}/${side.leads} confirmed, ${side.givenUp} given up, ${side.unknown} unknown, ${side.lostInSilence} lost, ${side.duplicates} twice`;
+  return `${seconds(elapsedMs).padStart(6)}  straight: ${say(straight)}  |  through Holdfast: ${say(through)}`;
+}
+
+/** What the final table means, in words. */
+export function conclusion(straight: Side, through: Side): string[] {
+  const lines = [
+    `Straight, ${straight.duplicates} leads exist twice, ${straight.lostInSilence} were taken for done and are not, and ${straight.givenUp} were left half done.`,
+    `Through Holdfast, ${through.duplicates} exist twice and ${through.lostInSilence} were lost in silence.`,
+  ];
+  if (through.unknown > 0) {
+    lines.push(
+      `${through.unknown} creates lost their answer: Holdfast said "holdfast_outcome_unknown" and sent nothing again. It does not yet look whether they landed.`,
+    );
+  }
+  if (through.givenUp > 0) {
+    lines.push(`${through.givenUp} calls used up their retries or their budget, and the caller was told so.`);
+  }
+  return lines;
+}
+
+function bar(value: number, of: number): string {
+  const full = of === 0 ? 0 : Math.round((value / of) * BAR_WIDTH);
+  return '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
