@@ -25,8 +25,8 @@ export interface RetryParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly events: Events;
-  /** Reads our own upstream credential again, says whether it changed, never rejects; null when callers bring theirs. */
-  readonly credentials: { reread(): Promise<boolean> } | null;
+  /** Reads our own upstream credential again: whether it changed, or null when callers bring theirs. Never rejects. */
+  readonly credentials: { reread(): Promise<boolean | null> };
 }
 
 interface State extends RetryParts {
