@@ -184,11 +184,8 @@ function headersOf(
   stampMs: number,
   random: () => number,
 ): readonly string[] {
-  const of = (reset: string): readonly string[] => [
-    ...['X-RateLimit-Limit', String(world.limit)],
-    ...['X-RateLimit-Remaining', String(remaining)],
-    ...['X-RateLimit-Reset', reset],
-  ];
+  const limits = ['X-RateLimit-Limit', String(world.limit), 'X-RateLimit-Remaining', String(remaining)];
+  const of = (reset: string): readonly string[] => limits.concat('X-RateLimit-Reset', reset);
   switch (world.headers) {
     case 'ceil':
     case 'no-date':

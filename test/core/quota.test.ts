@@ -40,6 +40,15 @@ function learned(remaining = 82, limit = 83): Quota {
   return settled(quota, slots[0] as Slot, { kind: 'answered', rate: rate(remaining, 0, limit) }, 1100).quota;
 }
 
+const throttle = (retryAfterMs: number | null, given: LocalRateLimit | null): number | null => {
+  const { quota, slots } = take(learned(), 1, 1200);
+  return settled(quota, slots[0] as Slot, { kind: 'throttled', rate: given, retryAfterMs, jitter: 0.5 }, 1300)
+    .pauseUntilMs;
+};
+
+const read = (limit: string, remaining: string, reset: string) =>
+  rateLimitOf(['X-RateLimit-Limit', limit, 'X-RateLimit-Remaining', remaining, 'X-RateLimit-Reset', reset], 5000);
+
 describe('§4: before the first answer', () => {
   it('lets ten calls out and holds the eleventh until one is answered', () => {
     const { quota, slots } = take(newQuota(0), 10, 0);
@@ -135,12 +144,6 @@ describe('§4: a window is its reset value', () => {
 });
 
 describe('§4: what pauses the token', () => {
-  const throttle = (retryAfterMs: number | null, given: LocalRateLimit | null): number | null => {
-    const { quota, slots } = take(learned(), 1, 1200);
-    return settled(quota, slots[0] as Slot, { kind: 'throttled', rate: given, retryAfterMs, jitter: 0.5 }, 1300)
-      .pauseUntilMs;
-  };
-
   it('a 429: until the reset, or for 10 s plus jitter when it named none', () => {
     expect(throttle(null, rate(0))).toBe(11_000);
     expect(throttle(null, null)).toBe(11_800);
@@ -191,9 +194,6 @@ describe('§4: honest refusals', () => {
 });
 
 describe('rate limit headers', () => {
-  const read = (limit: string, remaining: string, reset: string) =>
-    rateLimitOf(['X-RateLimit-Limit', limit, 'X-RateLimit-Remaining', remaining, 'X-RateLimit-Reset', reset], 5000);
-
   it('tells epoch seconds, milliseconds and deltas apart', () => {
     expect(read('83', '5', '1700000000')?.resetMs).toBe(1_700_000_000_000);
     expect(read('83', '5', '1700000000123')?.resetMs).toBe(1_700_000_000_123);
