@@ -30,18 +30,22 @@ export function liveContact(world: World, id: unknown): Document | null {
 
 /** Replaces a contact and lets the search index know. */
 export function saveContact(world: World, contact: Document): void {
-  forgetIdentities(world, contact.id);
-  for (const identity of identitiesOf(text(contact['role']), contact)) world.identities.set(identity, contact.id);
+  reidentify(world, contact.id, contact);
   world.contacts.set(contact.id, contact);
   const hidden = contact['archived'] === true || contact['merged_into'] !== undefined;
   world.contactIndex.set(contact.id, hidden ? null : contact);
 }
 
-function forgetIdentities(world: World, id: string): void {
+/** Identities that stay are not touched: taking them out and in again would make a large map rehash at every update. */
+function reidentify(world: World, id: string, contact: Document | null): void {
   const before = world.contacts.get(id);
-  if (before === undefined) return;
-  for (const identity of identitiesOf(text(before['role']), before)) {
-    if (world.identities.get(identity) === id) world.identities.delete(identity);
+  const held = before === undefined ? [] : identitiesOf(text(before['role']), before);
+  const wanted = contact === null ? [] : identitiesOf(text(contact['role']), contact);
+  for (const identity of held) {
+    if (!wanted.includes(identity) && world.identities.get(identity) === id) world.identities.delete(identity);
+  }
+  for (const identity of wanted) {
+    if (world.identities.get(identity) !== id) world.identities.set(identity, id);
   }
 }
 
@@ -120,7 +124,7 @@ function update(world: World, call: Call): Answer {
 function remove(world: World, call: Call): Answer {
   const contact = liveContact(world, call.params[0]);
   if (contact === null) return noContact(call);
-  forgetIdentities(world, contact.id);
+  reidentify(world, contact.id, null);
   world.contacts.delete(contact.id);
   world.contactIndex.set(contact.id, null);
   call.effect('delete', contact.id, contact.id);
