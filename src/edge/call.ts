@@ -93,6 +93,9 @@ export class Call implements Turn, BodyEvents {
   bodyMalformed(refusal: Refusal): void {
     if (this.#body === null) this.#bodyRefusal = refusal;
     else this.#body.fail(refusal);
+  }
+
+  uploadOver(): void {
     this.#sending?.uploadOver();
   }
 
@@ -205,7 +208,7 @@ export class Call implements Turn, BodyEvents {
       clock: this.#plane.clock,
       close,
       // A client that waits for 100 Continue sends nothing that would have to be read.
-      uploading: unread && (this.#expectation !== 'continue' || this.#continued),
+      uploading: unread && !this.#connection.readEnded && (this.#expectation !== 'continue' || this.#continued),
       onLinger: this.#onLinger,
       onDone: this.#onDone,
     });

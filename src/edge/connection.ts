@@ -14,6 +14,8 @@ export interface Turn {
   gone(): void;
   /** The bytes of its body are malformed, too slow, or end too early. */
   bodyMalformed(refusal: Refusal): void;
+  /** The client has closed its side: nothing more of an upload comes. */
+  uploadOver(): void;
   /** The parser has seen its last byte. */
   readonly received: boolean;
 }
@@ -30,6 +32,7 @@ export class Connection {
   /** What the parser could not read, to be answered when everything before it is. */
   #malformed: Refusal | null = null;
   #closing = false;
+  #readEnded = false;
 
   constructor(socket: Socket, writeRaw: (connection: Connection, refusal: Refusal) => void) {
     this.socket = socket;
@@ -76,6 +79,17 @@ export class Connection {
     }
     this.#malformed = refusal;
     if (this.#current === null) this.#refuse(refusal);
+  }
+
+  /** Whether the client has closed its side. */
+  get readEnded(): boolean {
+    return this.#readEnded;
+  }
+
+  /** The client has closed its side; it may still read (semantics §10). */
+  endOfInput(): void {
+    this.#readEnded = true;
+    this.#current?.uploadOver();
   }
 
   /** The socket is closed. */

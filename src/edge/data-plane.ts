@@ -207,6 +207,7 @@ class FrontDoor implements DataPlane, Plane {
       const made = new Connection(socket, (at, refusal) => writeRawRefusal(this, at, refusal));
       connection = made;
       this.#connections.set(socket, made);
+      socket.on('end', () => made.endOfInput());
       socket.on('close', () => {
         this.#connections.delete(socket);
         made.gone();
