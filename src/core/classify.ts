@@ -33,7 +33,7 @@ export interface AnswerFacts {
 }
 
 /** How an attempt broke. */
-export interface FailureFacts {
+interface FailureFacts {
   readonly kind: FailureKind;
   readonly sent: Sent;
 }

@@ -6,7 +6,7 @@
  */
 
 /** What kind of body an error came with; `explain` and the log show it. */
-export type ErrorShape = 'error_list' | 'json' | 'cut_json' | 'html' | 'text' | 'empty';
+type ErrorShape = 'error_list' | 'json' | 'cut_json' | 'html' | 'text' | 'empty';
 
 /** What an error answer says. */
 export interface ErrorFacts {

@@ -9,7 +9,7 @@ import { parseHttpDate } from './http-date.ts';
 import { headerListOf, headerOf, type RawHeaders } from './raw-headers.ts';
 
 /** Where a wish was read. `one_window`: a 429 named nothing, and Intercom's window is 10 s. */
-export type WishSource = 'retry_after' | 'rate_limit' | 'rate_limit_reset' | 'one_window';
+type WishSource = 'retry_after' | 'rate_limit' | 'rate_limit_reset' | 'one_window';
 
 /** How long the server asks to stay away. */
 export interface ServerWish {
