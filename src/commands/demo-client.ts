@@ -12,7 +12,7 @@ export type Reply =
 export type Client = (method: string, path: string, body: unknown) => Promise<Reply>;
 
 /** What a client counts. */
-export interface Waits {
+interface Waits {
   waitedMs: number;
 }
 

@@ -1,8 +1,11 @@
+import { type Clock, sleep } from '../ops/clock.ts';
 import type { Effect } from '../simulator/base/ledger.ts';
 import type { Client, Reply } from './demo-client.ts';
 
+const TAG_AGAIN_MS = 250;
+
 /** How the pipeline left one lead. `unfinished`: the demo ended first. */
-export type LeadEnd = 'confirmed' | 'unknown' | 'given_up' | 'unfinished';
+type LeadEnd = 'confirmed' | 'unknown' | 'given_up' | 'unfinished';
 
 /** One lead on its way. */
 export interface Lead {
@@ -26,31 +29,44 @@ export function makeLeads(count: number): Lead[] {
   }));
 }
 
-/** Brings the leads in, `concurrency` at a time, and notes on each how it went. Never rejects. */
+/** How a pipeline runs. */
+export interface Pace {
+  readonly clock: Clock;
+  /** Leads worked on at the same time. */
+  readonly concurrency: number;
+  /** One lead comes in every so many ms; work on it begins then, or when a place is free. */
+  readonly leadEveryMs: number;
+}
+
+/** Brings the leads in and notes on each how it went. Never rejects. */
 export async function runPipeline(
   leads: readonly Lead[],
   client: Client,
-  concurrency: number,
-  nowSeconds: number,
+  pace: Pace,
   signal: AbortSignal,
 ): Promise<void> {
-  const tag = await untilTagged(client, signal);
+  const { clock } = pace;
+  const tag = await untilTagged(client, clock, signal);
+  const startedMs = clock.now();
+  const nowSeconds = Math.floor(clock.wall() / 1000);
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < leads.length && !signal.aborted) {
+      const comesAtMs = startedMs + next * pace.leadEveryMs;
       const lead = leads[next++] as Lead;
+      if (comesAtMs > clock.now()) await sleep(clock, comesAtMs - clock.now(), signal);
       await bringIn(lead, client, tag, nowSeconds, signal);
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, worker));
+  await Promise.all(Array.from({ length: pace.concurrency }, worker));
 }
 
 /** The tag of all leads; without it there is nothing to do, so this is tried until it is there. */
-async function untilTagged(client: Client, signal: AbortSignal): Promise<string> {
+async function untilTagged(client: Client, clock: Clock, signal: AbortSignal): Promise<string> {
   for (;;) {
-    const reply = await client('POST', '/tags', { name: 'demo' });
-    const id = idOf(reply);
+    const id = idOf(await client('POST', '/tags', { name: 'demo' }));
     if (id !== null || signal.aborted) return id ?? '';
+    await sleep(clock, TAG_AGAIN_MS, signal);
   }
 }
 

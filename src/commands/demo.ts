@@ -1,35 +1,37 @@
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
-import type { CancelTimer, Clock } from '../ops/clock.ts';
+import { startInstance } from '../assemble.ts';
+import { loadSettings } from '../config/load.ts';
+import { type CancelTimer, type Clock, systemClock } from '../ops/clock.ts';
 import { seededRandom } from '../simulator/base/seeded-random.ts';
 import { readScenario } from '../simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import { type Client, type ClientContext, plainClient, sdkLikeClient } from './demo-client.ts';
 import { type Lead, makeLeads, runPipeline, tally } from './demo-pipeline.ts';
 import { conclusion, progressLine, type Side, table } from './demo-view.ts';
-import type { Io } from './io.ts';
+import type { Io, Output } from './io.ts';
 
 const LEADS_DEFAULT = 50;
 const LEADS_MAX = 100;
-const SEED_DEFAULT = 11;
-const CONCURRENCY = 6;
+const SEED_DEFAULT = 1;
+const CONCURRENCY = 8;
+const LEAD_EVERY_MS = 400;
 const LIMIT_MS = 50_000;
 const REDRAW_MS = 200;
 const LINE_MS = 5000;
 
 /** A running Holdfast. */
-export interface Instance {
-  /** The data plane's address. */
+export interface DemoInstance {
+  /** Where clients reach it. */
   readonly url: string;
-  close(): Promise<void>;
+  stop(graceMs: number): Promise<void>;
 }
 
-/** What the demo uses of the rest. */
-export interface DemoIo extends Pick<Io, 'stdout' | 'stderr' | 'readFile' | 'onSignal'> {
-  readonly clock: Clock;
-  /** Starts Holdfast before this upstream on a free port, with its defaults and a silent log, as `serve` would. */
-  readonly startHoldfast: (upstream: string) => Promise<Instance>;
-}
+/** Starts Holdfast before an upstream. */
+export type StartHoldfast = (upstream: string) => Promise<DemoInstance>;
+
+/** What the demo uses of the process. */
+export type DemoIo = Pick<Io, 'version' | 'stdout' | 'stderr' | 'readFile' | 'onSignal'>;
 
 /** What `demo` takes on its command line. */
 export interface DemoOptions {
@@ -51,22 +53,42 @@ export function demoCommand(io: DemoIo, done: (exitCode: number) => void): Comma
 /** The day that the demo plays. */
 const DAY = fileURLToPath(new URL('../../config/scenarios/demo.yaml', import.meta.url));
 
+/** Holdfast as `serve` starts it, with its defaults, on free ports and without a log. */
+async function startHoldfast(io: DemoIo, upstream: string): Promise<DemoInstance> {
+  const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream };
+  const loaded = await loadSettings({ file: null, env: {}, flags, readFile: io.readFile });
+  if (!loaded.ok) throw new Error(loaded.faults.map((one) => one.message).join('; '));
+  return startInstance({
+    settings: loaded.settings,
+    version: io.version,
+    nodeVersion: '',
+    env: {},
+    logTo: { write: () => undefined },
+    reload: () => Promise.reject(new Error('the demo has no configuration to read again')),
+  });
+}
+
 /** Runs both pipelines; 0 when Holdfast lost nothing in silence and created nothing twice, else 1. */
-export async function demo(options: DemoOptions, io: DemoIo): Promise<number> {
+export async function demo(
+  options: DemoOptions,
+  io: DemoIo,
+  start: StartHoldfast = (upstream) => startHoldfast(io, upstream),
+  clock: Clock = systemClock,
+): Promise<number> {
   const stop = new AbortController();
   const abort = (): void => stop.abort();
-  const cleanups = [io.onSignal('SIGINT', abort), io.onSignal('SIGTERM', abort), io.clock.timer(LIMIT_MS, abort)];
+  const cleanups = [io.onSignal('SIGINT', abort), io.onSignal('SIGTERM', abort), clock.timer(LIMIT_MS, abort)];
   const scenario = readScenario(io.readFile(DAY), DAY);
   const startDay = (): Promise<Simulator> => startSimulator({ port: 0, seed: options.seed, scenario });
   const [straight, behind] = await Promise.all([startDay(), startDay()]);
-  let holdfast: Instance | null = null;
+  let holdfast: DemoInstance | null = null;
   try {
-    holdfast = await io.startHoldfast(behind.url);
+    holdfast = await start(behind.url);
     const runs = [
-      new Run(straight, straight.url, sdkLikeClient, options, io.clock, stop.signal),
-      new Run(behind, holdfast.url, plainClient, options, io.clock, stop.signal),
+      new Run(straight, straight.url, sdkLikeClient, options, clock, stop.signal),
+      new Run(behind, holdfast.url, plainClient, options, clock, stop.signal),
     ] as const;
-    const [first, second] = await watch(runs, options, io);
+    const [first, second] = await watch(runs, options, io.stdout, clock);
     if (options.json === true)
       io.stdout.write(`${JSON.stringify({ seed: options.seed, straight: first, holdfast: second })}\n`);
     else io.stdout.write(`\n${conclusion(first, second).join('\n')}\n`);
@@ -76,7 +98,7 @@ export async function demo(options: DemoOptions, io: DemoIo): Promise<number> {
     return 1;
   } finally {
     for (const cleanup of cleanups) cleanup();
-    await holdfast?.close();
+    await holdfast?.stop(0);
     await Promise.all([straight.close(), behind.close()]);
   }
 }
@@ -102,8 +124,8 @@ class Run {
     const random = seededRandom(options.seed);
     const client = makeClient({ origin, clock, random, signal, waits: this.#waits });
     const startedMs = clock.now();
-    const nowSeconds = Math.floor(clock.wall() / 1000);
-    this.finished = runPipeline(this.#leads, client, CONCURRENCY, nowSeconds, signal).finally(() => {
+    const pace = { clock, concurrency: CONCURRENCY, leadEveryMs: LEAD_EVERY_MS };
+    this.finished = runPipeline(this.#leads, client, pace, signal).finally(() => {
       this.#tookMs = clock.now() - startedMs;
     });
   }
@@ -116,8 +138,12 @@ class Run {
 }
 
 /** Shows both runs until they end: a table that is drawn again on a terminal, a line now and then elsewhere. */
-async function watch(runs: readonly [Run, Run], options: DemoOptions, io: DemoIo): Promise<[Side, Side]> {
-  const { clock, stdout } = io;
+async function watch(
+  runs: readonly [Run, Run],
+  options: DemoOptions,
+  stdout: Output,
+  clock: Clock,
+): Promise<[Side, Side]> {
   const startedMs = clock.now();
   const isTerminal = stdout.isTTY === true;
   const sides = (): [Side, Side] => [runs[0].side(), runs[1].side()];

@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { type DemoIo, demo } from '../../src/commands/demo.ts';
+import { type DemoIo, demo, type StartHoldfast } from '../../src/commands/demo.ts';
 import { plainClient, sdkLikeClient } from '../../src/commands/demo-client.ts';
 import { makeLeads, runPipeline, tally } from '../../src/commands/demo-pipeline.ts';
 import { type Side, table } from '../../src/commands/demo-view.ts';
-import { systemClock } from '../../src/ops/clock.ts';
 import { call, started } from '../simulator/support.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -60,7 +59,12 @@ describe('the pipeline', () => {
     simulator.fault({ match: 'PUT /contacts/{id}', nth: 3, fault: 'reset' });
     const leads = makeLeads(4);
     const { signal } = new AbortController();
-    await runPipeline(leads, plainClient(context(simulator.url, clock)), 1, 1_800_000_000, signal);
+    await runPipeline(
+      leads,
+      plainClient(context(simulator.url, clock)),
+      { clock, concurrency: 1, leadEveryMs: 0 },
+      signal,
+    );
     expect(leads.map((lead) => lead.end)).toEqual(['confirmed', 'confirmed', 'given_up', 'confirmed']);
     expect(leads[2]?.why).toMatch(/^PUT \/contacts\/\{contact_id\}: /);
     expect(tally(leads, simulator.effects())).toEqual({
@@ -75,10 +79,13 @@ describe('the pipeline', () => {
   });
 });
 
-/** Runs the demo with nothing between client and simulator where Holdfast belongs. */
-async function withoutHoldfast(leads: number): Promise<{ code: number; out: string }> {
+const passThrough: StartHoldfast = (upstream) => Promise.resolve({ url: upstream, stop: () => Promise.resolve() });
+
+/** Runs the demo; `start` puts something else in the place of Holdfast. */
+async function run(leads: number, start?: StartHoldfast): Promise<{ code: number; out: string }> {
   let out = '';
   const io: DemoIo = {
+    version: '0.0.0',
     stdout: {
       write: (text: string) => {
         out += text;
@@ -87,19 +94,24 @@ async function withoutHoldfast(leads: number): Promise<{ code: number; out: stri
     stderr: { write: () => {} },
     readFile: (file) => readFileSync(file, 'utf8'),
     onSignal: () => () => {},
-    clock: systemClock,
-    startHoldfast: (upstream) => Promise.resolve({ url: upstream, close: () => Promise.resolve() }),
   };
-  return { code: await demo({ leads, seed: 1911, json: true }, io), out };
+  return { code: await demo({ leads, seed: 1911, json: true }, io, start), out };
 }
 
 describe('the demo', () => {
   // With seed 1911 the tags of two of the first three leads are answered 200 and do nothing; nothing else strikes.
   test('exits 1 when what stands in the place of Holdfast loses something in silence', async () => {
-    const { code, out } = await withoutHoldfast(5);
+    const { code, out } = await run(5, passThrough);
     const { holdfast } = JSON.parse(out) as { holdfast: Side };
     expect(holdfast.lostInSilence).toBeGreaterThan(0);
     expect(code).toBe(1);
+  });
+
+  test('exits 0 with Holdfast, which does not believe the empty successes', async () => {
+    const { code, out } = await run(5);
+    const { holdfast } = JSON.parse(out) as { holdfast: Side };
+    expect(holdfast).toMatchObject({ confirmed: 5, lostInSilence: 0, duplicates: 0 });
+    expect(code).toBe(0);
   });
 
   test('says everything in one table that fits a terminal', () => {

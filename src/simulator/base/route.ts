@@ -19,7 +19,7 @@ export interface Call {
 }
 
 /** Carries a call out: reads and changes the world, and answers. */
-export type Operation = (call: Call) => Answer;
+type Operation = (call: Call) => Answer;
 
 /** An operation and where it is served. */
 export interface Route {

@@ -15,7 +15,7 @@ const SETTABLE: Json = {
 };
 
 /** An empty list as contacts embed them. */
-export function embeddedList(url: string): Json {
+function embeddedList(url: string): Json {
   return { type: 'list', data: [], url, total_count: 0, has_more: false };
 }
 

@@ -23,7 +23,7 @@ export function newPart(world: World, partType: string, author: Json, body: unkn
 }
 
 /** The parts that a conversation's document carries. */
-export function partsOf(conversation: Document): readonly Json[] {
+function partsOf(conversation: Document): readonly Json[] {
   return (conversation['conversation_parts'] as { conversation_parts: readonly Json[] }).conversation_parts;
 }
 
