@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import type { EndpointPolicy, Limits } from '../core/policy.ts';
+import type { Filled } from './overlay.ts';
+import type { ConfigFile, PolicySections } from './schema.ts';
+import { parseDuration, parseSize } from './units.ts';
+
+/** The parts of a policy that come from its sections. */
+export type CompiledSections = Pick<EndpointPolicy, 'timeout' | 'retry' | 'retryBudget'>;
+
+/** Compiles sections in which every default is filled in: one line per key. */
+export function compileSections({ timeout, retry, retry_budget: budget }: Filled<PolicySections>): CompiledSections {
+  return {
+    timeout: {
+      connectMs: ms(timeout.connect),
+      attemptMs: ms(timeout.attempt),
+      bodyIdleMs: ms(timeout.body_idle),
+      totalMs: ms(timeout.total),
+    },
+    retry: {
+      maxRetries: retry.max_retries === 'unlimited' ? Infinity : retry.max_retries,
+      baseDelayMs: ms(retry.base_delay),
+      maxDelayMs: ms(retry.max_delay),
+      jitter: retry.jitter,
+      maxWaitMs: ms(retry.max_wait),
+    },
+    retryBudget: { ratio: budget.ratio, windowMs: ms(budget.window), floorPerSecond: budget.floor_per_second },
+  };
+}
+
+/** Compiles the limits of the process. */
+export function compileLimits(limits: Filled<NonNullable<ConfigFile['limits']>>): Limits {
+  return {
+    inFlight: limits.in_flight,
+    requestBodyBytes: bytes(limits.request_body),
+    bufferedBytes: bytes(limits.buffered),
+    repeatableBodyBytes: bytes(limits.repeatable_body),
+    errorBodyBytes: bytes(limits.error_body),
+    storedAnswerBytes: bytes(limits.stored_answer),
+  };
+}
+
+/** A duration that validation has passed, in ms. */
+export function ms(text: string): number {
+  return passed(parseDuration(text), text);
+}
+
+function bytes(text: string): number {
+  return passed(parseSize(text), text);
+}
+
+function passed(value: number | null, text: string): number {
+  if (value === null) throw new TypeError(`validation let ${text} pass`);
+  return value;
+}
+
+/** SHA-256 over values, the first 12 hex digits. */
+export function hashOf(...values: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 12);
+}

@@ -1,0 +1,59 @@
+/**
+ * The sections that the defaults, a profile and a row all take, one declaration each. A new section (a breaker, a quota)
+ * is one entry of `policySections` and one line in `compile-policy.ts`.
+ */
+
+import { z } from 'zod';
+import { choice, duration, integer, integerValue, key, number, section } from './keys.ts';
+
+const timeout = section(
+  {
+    connect: duration('From dispatch until the request is written: DNS, TCP and TLS.', '5s', '1ms', '5m'),
+    attempt: duration(
+      'One attempt, from dispatch until its answer has begun, or is whole where it is held.',
+      '15s',
+      '1ms',
+      '1h',
+    ),
+    body_idle: duration('The longest silence inside a body, in either direction.', '30s', '1ms', '1h'),
+    total: duration('The whole call, retries and waits included.', '120s', '1ms', '24h'),
+  },
+  'How long things may take.',
+);
+
+const maxRetries = z.union([integerValue(0, 1000), z.literal('unlimited')], {
+  error: 'a whole number from 0 to 1000, or unlimited',
+});
+
+const retry = section(
+  {
+    max_retries: key(maxRetries, 'Attempts after the first; `unlimited` is bounded by `timeout.total`.', 5),
+    base_delay: duration('The backoff before the first retry; it doubles from there.', '1s', '1ms', '1h'),
+    max_delay: duration('The longest backoff.', '30s', '1ms', '1h'),
+    jitter: choice('How the backoff is spread (AWS Architecture Blog).', 'full', [
+      'full',
+      'equal',
+      'decorrelated',
+      'none',
+    ]),
+    max_wait: duration(
+      'The longest single wait; a longer wish of the server ends the call at once.',
+      '60s',
+      '0s',
+      '24h',
+    ),
+  },
+  'When a failed attempt is sent again, for calls that may be.',
+);
+
+const retryBudget = section(
+  {
+    ratio: number('Retries allowed per client request.', 0.2, 0, 1),
+    window: duration('The time over which requests and retries are counted.', '10s', '1s', '10m'),
+    floor_per_second: integer('Retries per second that are always allowed.', 1, 0, 10_000),
+  },
+  'How much of the traffic may be retries, per class of operations and for the whole process.',
+);
+
+/** The sections of a policy. */
+export const policySections = { timeout, retry, retry_budget: retryBudget };

@@ -1,0 +1,107 @@
+/** The declaration of an endpoint row and its error entries: the format of `endpoints:` and of the shipped map. */
+
+import { z } from 'zod';
+import { choice, durationValue, flag, integerValue, key, listOf, structure, text, textValue, word } from './keys.ts';
+import { policySections } from './schema-policy.ts';
+
+/** How an attempt can fail without a usable answer. */
+const FAILURES = ['connect', 'dns', 'tls', 'timeout', 'reset', 'truncated', 'broken'] as const;
+
+const STATUS = 'a status (409), a class of them (5xx), or a list of both';
+const oneStatus = z.union([integerValue(100, 599), textValue(STATUS, /^[1-5]xx$/)], { error: STATUS });
+const CODE = 'a code of Intercom, or a list of them';
+const code = textValue(CODE, /^[^\s]{1,100}$/);
+const failure = word(FAILURES);
+const PATTERN = 'a regular expression (JavaScript, `u` flag) of at most 500 characters';
+
+function oneOrMore<T extends z.ZodType>(schema: T, allowed: string) {
+  return z.union([schema, z.array(schema).min(1, { error: allowed }).max(50, { error: allowed })], { error: allowed });
+}
+
+const when = z
+  .strictObject(
+    {
+      status: key(oneOrMore(oneStatus, STATUS), 'The status of the answer: `409`, `5xx`, `[502, 504]`.'),
+      code: key(oneOrMore(code, CODE), 'Any of the `errors[].code` of the answer.'),
+      message: text('A regular expression over each `errors[].message`.', null, PATTERN),
+      body: text('A regular expression over the text of the answer.', null, PATTERN),
+      failure: key(
+        oneOrMore(failure, `one or more of ${FAILURES.join(', ')}`),
+        'How the attempt failed without a usable answer.',
+      ),
+      after_unknown: flag('Only when an earlier attempt of the same call may have taken effect.', false),
+    },
+    { error: structure('a condition such as { status: 409, code: conflict }') },
+  )
+  .refine(
+    (given) => Object.entries(given).some(([name, part]) => name !== 'after_unknown' && (part ?? null) !== null),
+    {
+      error: 'at least one of status, code, message, body, failure',
+    },
+  )
+  .meta({ description: 'All given parts must hold.' });
+
+/** One entry of an error map. */
+export const errorEntry = z.strictObject(
+  {
+    when,
+    verdict: word(['ok', 'throttled', 'transient', 'permanent', 'unauthorized']).meta({
+      description: 'What the answer means.',
+    }),
+    reason: key(
+      textValue('a short name such as contact_exists', /^[a-z][a-z0-9_]{0,63}$/),
+      'The name of this case in header, log and metrics; the code or the status when left out.',
+    ),
+    retry_after: key(durationValue('0s', '24h'), 'The wait before the next attempt, when the server names none.'),
+    pauses: key(word(['nothing', 'endpoint', 'token']), 'Whom a throttled answer holds back besides its own call.'),
+  },
+  { error: structure('an entry such as { when: { status: 409 }, verdict: permanent }') },
+);
+
+const answerTemplate = z.record(z.string().max(100), z.union([z.string(), z.number(), z.boolean()]));
+const ANSWER = 'json, empty, any, or an object to answer with';
+const EXPRESSION = 'a JSONata expression over the request body';
+
+/** One row of an endpoint map. */
+export const endpointRow = z.strictObject(
+  {
+    match: textValue('a method (or *) and a path template, such as POST /contacts/{id}/notes').meta({
+      description: 'Method (or `*`) and path template with `{names}`.',
+    }),
+    class: choice('What a second sending does: nothing, the same, or a second effect.', null, [
+      'read',
+      'idempotent',
+      'create',
+    ]),
+    profile: text('The profile of this endpoint.', null, 'the name of a profile'),
+    replace: flag('Takes the place of the shipped row instead of lying over it.', false),
+    ...policySections,
+    errors: key(
+      listOf(errorEntry, 200, 'a list of error entries'),
+      'The error map: the first entry that fits decides, then the shipped ones.',
+    ),
+    idempotent_if: text('The create is idempotent when this holds for its body.', null, EXPRESSION),
+    guarded_by: text('The upstream itself refuses a second one when this holds for the body.', null, EXPRESSION),
+    guarded_for: key(
+      durationValue('1s', '30d'),
+      'How long after the first sending the guard holds; always when left out.',
+    ),
+    answer: key(
+      z.union([word(['json', 'empty', 'any']), answerTemplate], { error: ANSWER }),
+      'What a success carries; an object is also the answer of a repeated call whose first had succeeded. `{name}` is filled from the path.',
+    ),
+    whole: choice('How a promised JSON answer is proven whole: by its ends, or parsed in full.', null, [
+      'ends',
+      'parse',
+    ]),
+  },
+  { error: structure('a row such as { match: GET /contacts/{id}, timeout: { attempt: 5s } }') },
+);
+
+/** The shipped map of the Intercom API. */
+export const shippedMap = z.strictObject({ operations: z.array(endpointRow), generic: z.array(errorEntry) });
+
+/** A row as it was written. */
+export type EndpointRow = z.infer<typeof endpointRow>;
+/** An error entry as it was written. */
+export type ErrorEntry = z.infer<typeof errorEntry>;
