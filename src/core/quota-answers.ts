@@ -7,7 +7,17 @@
 
 import { decreased } from './aimd.ts';
 import { LONGEST_WINDOW_MS, pauseEnd } from './pause.ts';
-import { edge, type Learned, noCalls, type OwnCalls, type Quota, type Recent, rolled, type Slot } from './quota.ts';
+import {
+  edge,
+  foreignSpend,
+  type Learned,
+  noCalls,
+  type OwnCalls,
+  type Quota,
+  type Recent,
+  rolled,
+  type Slot,
+} from './quota.ts';
 import type { RateLimit } from './rate-limit.ts';
 
 /** A rate limit with its reset on our clock. */
@@ -214,7 +224,7 @@ function currentOf(quota: Quota, rate: LocalRateLimit): Learned {
     olderMs: quota.resetMs,
     used: 0,
     reported: 0,
-    foreignBefore: Math.max(0, quota.used - quota.own.sent),
+    foreignBefore: foreignSpend(quota),
   };
 }
 

@@ -189,9 +189,9 @@ export function freeSlots(quota: Quota): number {
   }
 }
 
-/** What others spent of the current window, as far as it is proven. */
+/** What others spent of the current window, as far as it is proven: a call that was refused spent nothing itself. */
 export function foreignSpend(quota: Quota): number {
-  return quota.kind === 'learned' ? Math.max(0, quota.used - quota.own.sent) : 0;
+  return quota.kind === 'learned' ? Math.max(0, quota.used - quota.own.sent + quota.own.refused) : 0;
 }
 
 /** Whether nothing may be sent before the window ends: what follows it begins with a probe. */

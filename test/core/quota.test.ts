@@ -92,6 +92,14 @@ describe('§4: own sends are counted, others are derived', () => {
     expect(freeSlots(answered)).toBe(47 - 9);
   });
 
+  it('takes a refused call for a sign of others, who spent what it did not', () => {
+    const { quota, slots } = take(learned(), 82, 1200);
+    const result = { kind: 'throttled', rate: rate(0), retryAfterMs: null, jitter: 0 } as const;
+    const refused = settled(quota, slots[81] as Slot, result, 1300).quota;
+    expect(foreignSpend(refused)).toBe(1);
+    expect(rolled(refused, 11_000)).toMatchObject({ foreignBefore: 1 });
+  });
+
   it('gives a slot back that was never sent', () => {
     const { quota, slots } = take(learned(), 1, 1200);
     expect(freeSlots(settled(quota, slots[0] as Slot, { kind: 'unsent' }, 1250).quota)).toBe(82);
