@@ -1,0 +1,131 @@
+/**
+ * Keeps the configuration current: reloads it when its file changes, on SIGHUP and when the admin API asks. It is loaded
+ * and checked aside; only a faultless one is swapped in, at once and whole, and the last good one stays otherwise. The
+ * file is looked at every second instead of being watched by `fs.watch`: that follows no symbolic links (Kubernetes
+ * swaps `..data`), sees nothing on network file systems, and reports half-written files. A change counts when the file
+ * has stayed the same for one more look.
+ */
+
+import { stat } from 'node:fs/promises';
+import type { Settings } from '../core/settings.ts';
+import { type Clock, sleep } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+
+/** How often the file is looked at, ms. */
+export const LOOK_EVERY_MS = 1000;
+
+/** What a load gave: settings, or the faults as lines for people. */
+export type Loaded =
+  | { readonly ok: true; readonly settings: Settings }
+  | { readonly ok: false; readonly faults: readonly string[] };
+
+/** How a reload ended; `restart` names the keys that keep their running value. */
+export interface Reloaded {
+  readonly ok: boolean;
+  /** Of the settings in force afterwards. */
+  readonly hash: string;
+  readonly faults: readonly string[];
+  readonly restart: readonly string[];
+}
+
+/** What the job works on. */
+export interface ConfigWatchParts {
+  readonly events: Events;
+  /** Null: there is no file to look at. */
+  readonly file: string | null;
+  readonly load: () => Promise<Loaded>;
+  readonly running: () => Settings;
+  readonly swap: (settings: Settings) => void;
+}
+
+/** The job, and the reload that others may ask for. */
+export interface ConfigWatch {
+  /** Loads and swaps; one after the other when asked twice. Never rejects. */
+  readonly reload: () => Promise<Reloaded>;
+  /** Looks at the file until the signal is aborted. Never rejects. */
+  readonly run: (clock: Clock, signal: AbortSignal) => Promise<void>;
+}
+
+/** Creates the job; nothing happens before `run` or `reload`. */
+export function createConfigWatch(parts: ConfigWatchParts): ConfigWatch {
+  let last: Promise<Reloaded> | null = null;
+  const reload = (): Promise<Reloaded> => {
+    last = last === null ? reloadOnce(parts) : last.then(() => reloadOnce(parts));
+    return last;
+  };
+  return {
+    reload,
+    run: async (clock, signal) => {
+      if (parts.file === null) return;
+      let loaded = await signatureOf(parts.file);
+      let before = loaded;
+      while ((await sleep(clock, LOOK_EVERY_MS, signal)) === 'slept') {
+        const now = await signatureOf(parts.file);
+        // A file that is gone for a moment is being replaced; one that is gone for good changes nothing.
+        if (now !== null && now !== loaded && now === before) {
+          loaded = now;
+          await reload();
+        }
+        before = now;
+      }
+    },
+  };
+}
+
+async function reloadOnce({ events, load, running, swap }: ConfigWatchParts): Promise<Reloaded> {
+  let loaded: Loaded;
+  try {
+    loaded = await load();
+  } catch (error) {
+    events.bug(error, 'config reload');
+    loaded = { ok: false, faults: ['the configuration could not be loaded; the log has the details'] };
+  }
+  if (!loaded.ok) {
+    events.configRejected(loaded.faults);
+    return { ok: false, hash: running().hash, faults: loaded.faults, restart: [] };
+  }
+  const { settings, restart } = keepFixed(loaded.settings, running());
+  swap(settings);
+  events.configLoaded(settings.hash, settings.source);
+  if (restart.length > 0) events.lifecycle('config_needs_restart', { keys: restart });
+  return { ok: true, hash: settings.hash, faults: [], restart };
+}
+
+/** What was built at the start and cannot be changed under running calls: its key, and how the running value is kept. */
+const FIXED: readonly [string, (settings: Settings) => unknown, (next: Settings, running: Settings) => Settings][] = [
+  ['listen', (s) => s.listen, (next, { listen }) => ({ ...next, listen })],
+  [
+    'admin.listen',
+    (s) => s.admin.listen,
+    (next, { admin: { listen } }) => ({ ...next, admin: { ...next.admin, listen } }),
+  ],
+  ['tls', (s) => s.tls, (next, { tls }) => ({ ...next, tls })],
+  ['upstream', (s) => s.upstream, (next, { upstream }) => ({ ...next, upstream })],
+  [
+    'limits.buffered',
+    (s) => s.limits.bufferedBytes,
+    (next, { limits: { bufferedBytes } }) => ({ ...next, limits: { ...next.limits, bufferedBytes } }),
+  ],
+  ['log.redact', (s) => s.log.redact, (next, { log: { redact } }) => ({ ...next, log: { ...next.log, redact } })],
+];
+
+function keepFixed(next: Settings, running: Settings): { settings: Settings; restart: string[] } {
+  let settings = next;
+  const restart: string[] = [];
+  for (const [key, valueOf, keep] of FIXED) {
+    if (JSON.stringify(valueOf(next)) === JSON.stringify(valueOf(running))) continue;
+    settings = keep(settings, running);
+    restart.push(key);
+  }
+  return { settings, restart };
+}
+
+/** Changes when the file behind the path does, also when a link on the way was swapped; null when it is not there. */
+async function signatureOf(file: string): Promise<string | null> {
+  try {
+    const { dev, ino, size, mtimeMs, ctimeMs } = await stat(file);
+    return [dev, ino, size, mtimeMs, ctimeMs].join(':');
+  } catch {
+    return null;
+  }
+}
