@@ -1,6 +1,8 @@
 /** What a command may use of the process. `main.ts` gives the real one; tests give their own. */
 export interface Io {
   readonly version: string;
+  /** `24.21.0`. */
+  readonly nodeVersion: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: Output;
   readonly stderr: Output;
@@ -10,8 +12,6 @@ export interface Io {
   readonly readFile: (file: string) => string;
   /** Calls back on every such signal; returns how to stop that. */
   readonly onSignal: (signal: Signal, handler: () => void) => () => void;
-  /** Calls back on what nobody caught: a bug. */
-  readonly onFatal: (handler: (error: unknown) => void) => void;
 }
 
 /** The signals that commands listen to. */

@@ -1,0 +1,112 @@
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { type Instance, startInstance } from '../assemble.ts';
+import { formatFault } from '../config/faults.ts';
+import { configFileOf, type Flags, type LoadResult, loadSettings } from '../config/load.ts';
+import type { ReloadResult } from '../edge/admin.ts';
+import { type Clock, systemClock } from '../ops/clock.ts';
+import type { Io } from './io.ts';
+
+/** Kubernetes gives 30 s before it kills; a second is left for the last flush. */
+const GRACE_MS = 29_000;
+/** The log is written in batches of this size, and once a second. */
+const LOG_BATCH_BYTES = 8 * 1024;
+const LOG_FLUSH_MS = 1000;
+
+/** What `serve` takes on its command line. */
+export interface ServeOptions extends Flags {
+  readonly config?: string;
+}
+
+/** The `serve` command; `done` receives its exit code. */
+export function serveCommand(io: Io, done: (exitCode: number) => void): Command {
+  return new Command('serve')
+    .description('run the proxy (the default command of `npm start`)')
+    .option('--config <file>', 'configuration file (HOLDFAST_CONFIG)')
+    .option('--listen <address>', 'where clients reach the proxy (HOLDFAST_LISTEN), default 127.0.0.1:8080')
+    .option(
+      '--admin <address>',
+      'where health, metrics and the API are (HOLDFAST_ADMIN_LISTEN), default 127.0.0.1:8081',
+    )
+    .option('--upstream <url>', 'the API behind it (HOLDFAST_UPSTREAM_URL), default https://api.intercom.io')
+    .action(async (options: ServeOptions) => done(await serve(options, io)));
+}
+
+/** Runs the proxy until SIGTERM or SIGINT; the exit code. */
+export async function serve(options: ServeOptions, io: Io, clock: Clock = systemClock): Promise<number> {
+  const load = () =>
+    loadSettings({ file: configFileOf(options.config, io.env), env: io.env, flags: options, readFile: io.readFile });
+  const loaded = await load();
+  for (const each of loaded.faults) io.stderr.write(`holdfast: ${formatFault(each)}\n`);
+  if (!loaded.ok) return 1;
+
+  const logTo = pino.destination({ fd: io.stdoutFd, sync: false, minLength: LOG_BATCH_BYTES });
+  // A reader of the log that went away must not take the proxy with it.
+  logTo.on('error', () => {});
+  let instance: Instance;
+  const reload = async (): Promise<ReloadResult> => reloadInto(instance, await load());
+  try {
+    instance = await startInstance({
+      settings: loaded.settings,
+      version: io.version,
+      nodeVersion: io.nodeVersion,
+      env: io.env,
+      logTo,
+      reload,
+    });
+  } catch (error) {
+    io.stderr.write(`holdfast: ${startFault(error)}\n`);
+    return 1;
+  }
+  logTo.flush();
+  const stopFlushing = every(clock, LOG_FLUSH_MS, () => logTo.flush());
+  const ignoreHangup = io.onSignal('SIGHUP', () => void reload());
+  await interrupted(io);
+  ignoreHangup();
+  await instance.stop(GRACE_MS);
+  stopFlushing();
+  await new Promise<void>((resolve) => logTo.flush(() => resolve()));
+  return 0;
+}
+
+async function reloadInto(instance: Instance, loaded: LoadResult): Promise<ReloadResult> {
+  const faults = loaded.faults.map(formatFault);
+  if (!loaded.ok) {
+    instance.events.configRejected(faults);
+    return { ok: false, hash: instance.settings().hash, faults, restart: [] };
+  }
+  await instance.apply(loaded.settings);
+  return { ok: true, hash: loaded.settings.hash, faults, restart: [] };
+}
+
+/** Resolves with the first SIGTERM or SIGINT. A second one ends the process at once, as people expect of Ctrl-C twice. */
+function interrupted(io: Io): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      for (const remove of removers) remove();
+      resolve();
+    };
+    const removers = [io.onSignal('SIGTERM', stop), io.onSignal('SIGINT', stop)];
+  });
+}
+
+function every(clock: Clock, ms: number, callback: () => void): () => void {
+  let cancel = clock.timer(ms, tick);
+  function tick(): void {
+    callback();
+    cancel = clock.timer(ms, tick);
+  }
+  return () => cancel();
+}
+
+/** One line that says what to do. */
+function startFault(error: unknown): string {
+  const { code, address, port, message } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  const where = `${address ?? ''}:${port ?? ''}`;
+  if (code === 'EADDRINUSE')
+    return `${where} is in use; stop what listens there, or choose another with --listen or --admin`;
+  if (code === 'EACCES') return `${where} needs privileges this user does not have; choose a port above 1023`;
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return `${where} is no address of this machine; correct listen or admin.listen`;
+  return message;
+}
