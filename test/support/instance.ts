@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { type Instance, startInstance } from '../../src/assemble.ts';
+import { formatFault } from '../../src/config/faults.ts';
+import { loadSettings } from '../../src/config/load.ts';
+
+/** An instance in this process, over real sockets, with its log in memory. */
+export interface TestInstance {
+  readonly instance: Instance;
+  readonly url: string;
+  readonly adminUrl: string;
+  /** Every log line so far, parsed. */
+  readonly log: Record<string, unknown>[];
+  stop(): Promise<void>;
+}
+
+/** Starts Holdfast in front of `upstream` on free ports; `yaml` is laid over the defaults as a user's file would be. */
+export async function startTestInstance(upstream: string, yaml = 'version: 1\n'): Promise<TestInstance> {
+  const loaded = await loadSettings({
+    file: 'test.yaml',
+    env: {},
+    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream },
+    readFile: (file) => (file === 'test.yaml' ? yaml : readFileSync(file, 'utf8')),
+  });
+  if (!loaded.ok) throw new Error(loaded.faults.map(formatFault).join('\n'));
+  const log: Record<string, unknown>[] = [];
+  const instance = await startInstance({
+    settings: loaded.settings,
+    version: 'test',
+    nodeVersion: process.versions.node,
+    env: process.env,
+    logTo: { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
+    reload: () => Promise.reject(new Error('this instance has no file to read again')),
+  });
+  return { instance, url: instance.url, adminUrl: instance.adminUrl, log, stop: () => instance.stop(5000) };
+}
