@@ -34,6 +34,8 @@ afterEach(async () => {
   await server.close();
 });
 
+const pem = (name: string): string => readFileSync(new URL(`../support/tls/${name}.pem`, import.meta.url), 'utf8');
+
 const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -288,7 +290,6 @@ describe('connections', () => {
 });
 
 describe('TLS', () => {
-  const pem = (name: string): string => readFileSync(new URL(`../support/tls/${name}.pem`, import.meta.url), 'utf8');
   const caFile = new URL('../support/tls/cert.pem', import.meta.url).pathname;
   let secure: ScriptedUpstream;
 
