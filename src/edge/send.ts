@@ -87,8 +87,8 @@ export class Sending implements AnswerSink {
     if (this.#done) return;
     const { response } = this.#client;
     const { socket } = response;
-    // An answer that ends with its connection looks whole after a FIN: only a reset shows that it is not. TLS shows it
-    // by itself, for no close_notify is sent.
+    // An answer that ends with its connection looks whole after a FIN: only a reset shows that it is not. A TLS socket
+    // cannot be reset from here; there the missing close_notify has to do.
     const endsWithConnection = !response.chunkedEncoding && !this.#hasLength;
     if (endsWithConnection && socket !== null && !('encrypted' in socket)) socket.resetAndDestroy();
     else response.destroy();

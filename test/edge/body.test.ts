@@ -182,10 +182,10 @@ describe('bodies that do not keep their word', () => {
   });
 });
 
-describe('Expect: 100-continue', () => {
-  const expecting = (length: number, more = '') =>
-    `POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n${more}\r\n`;
+const expecting = (length: number, more = '') =>
+  `POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n${more}\r\n`;
 
+describe('Expect: 100-continue', () => {
   test('gets 100 when its body is wanted, and Expect is not forwarded', async () => {
     const { port, seen } = await edge();
     const client = new RawClient(port).send(expecting(5));

@@ -213,7 +213,8 @@ export class RawClient {
 
   /** Resolves when the server has closed. */
   async closed(): Promise<string> {
-    return this.until(() => false);
+    while (!this.ended) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return this.text;
   }
 
   destroy(): void {
