@@ -14,9 +14,9 @@ import type { Events } from '../ops/events.ts';
 /** How often the file is looked at, ms. */
 export const LOOK_EVERY_MS = 1000;
 
-/** What a load gave: settings, or the faults as lines for people. */
+/** What a load gave: settings, or why there are none. `faults` are lines for people; with settings, warnings. */
 export type Loaded =
-  | { readonly ok: true; readonly settings: Settings }
+  | { readonly ok: true; readonly settings: Settings; readonly faults: readonly string[] }
   | { readonly ok: false; readonly faults: readonly string[] };
 
 /** How a reload ended; `restart` names the keys that keep their running value. */
@@ -35,7 +35,8 @@ export interface ConfigWatchParts {
   readonly file: string | null;
   readonly load: () => Promise<Loaded>;
   readonly running: () => Settings;
-  readonly swap: (settings: Settings) => void;
+  /** Puts the settings in force; rejects when they cannot be, and then nothing has changed. */
+  readonly swap: (settings: Settings) => Promise<void>;
 }
 
 /** The job, and the reload that others may ask for. */
@@ -73,22 +74,21 @@ export function createConfigWatch(parts: ConfigWatchParts): ConfigWatch {
 }
 
 async function reloadOnce({ events, load, running, swap }: ConfigWatchParts): Promise<Reloaded> {
-  let loaded: Loaded;
+  const refuse = (faults: readonly string[]): Reloaded => {
+    events.configRejected(faults);
+    return { ok: false, hash: running().hash, faults, restart: [] };
+  };
   try {
-    loaded = await load();
+    const loaded = await load();
+    if (!loaded.ok) return refuse(loaded.faults);
+    const { settings, restart } = keepFixed(loaded.settings, running());
+    await swap(settings);
+    if (restart.length > 0) events.lifecycle('config_needs_restart', { keys: restart });
+    return { ok: true, hash: settings.hash, faults: loaded.faults, restart };
   } catch (error) {
     events.bug(error, 'config reload');
-    loaded = { ok: false, faults: ['the configuration could not be loaded; the log has the details'] };
+    return refuse(['the configuration could not be put in force; the log has the details']);
   }
-  if (!loaded.ok) {
-    events.configRejected(loaded.faults);
-    return { ok: false, hash: running().hash, faults: loaded.faults, restart: [] };
-  }
-  const { settings, restart } = keepFixed(loaded.settings, running());
-  swap(settings);
-  events.configLoaded(settings.hash, settings.source);
-  if (restart.length > 0) events.lifecycle('config_needs_restart', { keys: restart });
-  return { ok: true, hash: settings.hash, faults: [], restart };
 }
 
 /** What was built at the start and cannot be changed under running calls: its key, and how the running value is kept. */
@@ -100,12 +100,6 @@ const FIXED: readonly [string, (settings: Settings) => unknown, (next: Settings,
     (next, { admin: { listen } }) => ({ ...next, admin: { ...next.admin, listen } }),
   ],
   ['tls', (s) => s.tls, (next, { tls }) => ({ ...next, tls })],
-  ['upstream', (s) => s.upstream, (next, { upstream }) => ({ ...next, upstream })],
-  [
-    'limits.buffered',
-    (s) => s.limits.bufferedBytes,
-    (next, { limits: { bufferedBytes } }) => ({ ...next, limits: { ...next.limits, bufferedBytes } }),
-  ],
   ['log.redact', (s) => s.log.redact, (next, { log: { redact } }) => ({ ...next, log: { ...next.log, redact } })],
 ];
 

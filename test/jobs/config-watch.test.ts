@@ -24,7 +24,7 @@ async function watching(file: string) {
   const events = new Events(createLog({ level: 'info', redact: [] }, { write: (line) => lines.push(line) }), metrics);
   const load = async () => {
     const result = await loadSettings({ file, env: {}, flags: {}, readFile: (name) => readFile(name, 'utf8') });
-    return result.ok ? result : { ok: false as const, faults: result.faults.map(formatFault) };
+    return { ...result, faults: result.faults.map(formatFault) };
   };
   const first = await load();
   if (!first.ok) throw new Error(first.faults.join('\n'));
@@ -35,9 +35,10 @@ async function watching(file: string) {
     file,
     load,
     running: () => settings,
-    swap: (next) => {
+    swap: async (next) => {
       settings = next;
       swaps += 1;
+      events.configLoaded(next.hash, next.source);
     },
   });
   const stop = new AbortController();
@@ -143,10 +144,11 @@ test('what needs a restart is named and keeps its running value; the rest is swa
   expect(result).toMatchObject({
     ok: true,
     faults: [],
-    restart: ['listen', 'admin.listen', 'upstream', 'limits.buffered'],
+    restart: ['listen', 'admin.listen'],
   });
   expect(job.settings().listen.port).toBe(8080);
-  expect(job.settings().upstream.origin).toBe('https://api.intercom.io');
+  expect(job.settings().upstream.origin).toBe('https://api.eu.intercom.io');
+  expect(job.settings().limits.bufferedBytes).toBe(2 ** 20);
   expect(maxRetries(job.settings())).toBe(2);
   await job.end();
 });
