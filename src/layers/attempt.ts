@@ -28,7 +28,7 @@ export function attempt(parts: AttemptParts): Service {
     const place = parts.wire.connection(signal);
     const release = place instanceof Promise ? await place : place;
     if (release === null) return interrupted(signal);
-    if (exchange.beforeSend !== null) {
+    if (!isPointless(signal) && exchange.beforeSend !== null) {
       try {
         await exchange.beforeSend();
       } catch {

@@ -10,6 +10,8 @@ const IDLE_MS = 25_000;
 /** What is taken off when the upstream says itself how long it keeps them (`Keep-Alive: timeout=5`). */
 const HINT_MARGIN_MS = 2000;
 const HINT_MAX_MS = 600_000;
+/** Node's own limit of 16 KiB would turn an answer with long fields into a lost one. */
+const HEAD_BYTES_MAX = 64 * 1024;
 
 /**
  * One undici client, hence one socket at a time. undici's Pool is not used: it cannot give up a connection attempt, and
@@ -27,6 +29,7 @@ export class Connection {
           done(...result);
         });
       },
+      maxHeaderSize: HEAD_BYTES_MAX,
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: IDLE_MS,

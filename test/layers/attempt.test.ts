@@ -146,6 +146,15 @@ describe('before the wire', () => {
     expect(h.leftovers()).toEqual(NOTHING_LEFT);
   });
 
+  test('nothing is recorded as sent for a call that nobody waits for', async () => {
+    let commits = 0;
+    const x = exchange({ beforeSend: async () => void (commits += 1) });
+    x.cancel.abort('client_gone');
+    const { outcome } = await h.start(x);
+    expect([await outcome, commits]).toMatchObject([{ kind: 'refused' }, 0]);
+    expect(h.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
   test('a shutdown does not stop what needs no waiting', async () => {
     const x = exchange();
     x.cancel.abort('shutdown');

@@ -163,6 +163,12 @@ describe('§10: answers', () => {
     expect(log.text).toBe('ok');
   });
 
+  test('may have a head of 60 KiB', async () => {
+    const headers = Array.from({ length: 60 }, (_, i) => [`X-${i}`, 'x'.repeat(1000)]).flat();
+    server.script(answer({ headers }));
+    expect((await send(upstream).ended).headers.slice(0, -2)).toEqual(headers);
+  });
+
   test('102 and 103 are passed on, other interim answers are not', async () => {
     const heads = [
       { status: 102 },
