@@ -16,7 +16,7 @@ const BAR_WIDTH = 16;
 export function table(straight: Side, through: Side): string[] {
   const rows: [string, (side: Side) => string][] = [
     ['', (side) => (side === straight ? 'straight' : 'through Holdfast')],
-    ['leads confirmed', (side) => `${bar(side.confirmed, side.leads)} ${side.confirmed}/${side.leads}`],
+    ['done, as the client sees it', (side) => `${bar(side.confirmed, side.leads)} ${side.confirmed}/${side.leads}`],
     ['given up after an error', (side) => String(side.givenUp)],
     ['reported as unknown', (side) => String(side.unknown)],
     ['lost in silence', (side) => String(side.lostInSilence)],
@@ -35,24 +35,22 @@ export function table(straight: Side, through: Side): string[] {
 /** One line for where there is no terminal. */
 export function progressLine(elapsedMs: number, straight: Side, through: Side): string {
   const say = (side: Side): string =>
-    `${side.confirmed}/${side.leads} confirmed, ${side.givenUp} given up, ${side.unknown} unknown, ${side.lostInSilence} lost, ${side.duplicates} twice`;
+    `${side.confirmed}/${side.leads} done, ${side.givenUp} given up, ${side.unknown} unknown, ${side.lostInSilence} lost, ${side.duplicates} twice`;
   return `${seconds(elapsedMs).padStart(6)}  straight: ${say(straight)}  |  through Holdfast: ${say(through)}`;
 }
 
 /** What the final table means, in words. */
 export function conclusion(straight: Side, through: Side): string[] {
   const lines = [
-    `Straight, ${straight.duplicates} leads exist twice, ${straight.lostInSilence} were taken for done and are not, and ${straight.givenUp} were left half done.`,
-    `Through Holdfast, ${through.duplicates} exist twice and ${through.lostInSilence} were lost in silence.`,
+    `Straight: ${straight.duplicates} created twice, ${straight.lostInSilence} taken for done that are not, ${straight.givenUp} left half done.`,
+    `Through Holdfast: ${through.duplicates} created twice, ${through.lostInSilence} lost in silence, ${through.unknown} reported as unknown.`,
   ];
   if (through.unknown > 0) {
     lines.push(
-      `${through.unknown} creates lost their answer: Holdfast said "holdfast_outcome_unknown" and sent nothing again. It does not yet look whether they landed.`,
+      'Unknown: the answer to a create was lost. Holdfast says so (holdfast_outcome_unknown) and sends it no second time; it does not yet look whether it landed.',
     );
   }
-  if (through.givenUp > 0) {
-    lines.push(`${through.givenUp} calls used up their retries or their budget, and the caller was told so.`);
-  }
+  if (through.givenUp > 0) lines.push('Given up: retries or their budget were used up, and the caller was told.');
   return lines;
 }
 

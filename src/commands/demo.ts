@@ -12,7 +12,7 @@ import { conclusion, progressLine, type Side, table } from './demo-view.ts';
 import type { Io, Output } from './io.ts';
 
 const LEADS_DEFAULT = 50;
-const LEADS_MAX = 100;
+const LEADS_MAX = 75;
 const SEED_DEFAULT = 1;
 const CONCURRENCY = 8;
 const LEAD_EVERY_MS = 400;
@@ -126,14 +126,21 @@ class Run {
     const startedMs = clock.now();
     const pace = { clock, concurrency: CONCURRENCY, leadEveryMs: LEAD_EVERY_MS };
     this.finished = runPipeline(this.#leads, client, pace, signal).finally(() => {
-      this.#tookMs = clock.now() - startedMs;
+      this.#tookMs = Math.round(clock.now() - startedMs);
     });
   }
 
   side(): Side {
     const { duplicates, requests, throttled } = this.#simulator.stats();
     const counted = tally(this.#leads, this.#simulator.effects());
-    return { ...counted, duplicates, requests, throttled, waitedMs: this.#waits.waitedMs, tookMs: this.#tookMs };
+    return {
+      ...counted,
+      duplicates,
+      requests,
+      throttled,
+      waitedMs: Math.round(this.#waits.waitedMs),
+      tookMs: this.#tookMs,
+    };
   }
 }
 
@@ -176,7 +183,7 @@ async function watch(
 
 function intro(options: DemoOptions): string {
   return `${options.leads} leads, each created, tagged, updated and noted with an event; twice, in two simulated Intercoms with the same faults (seed ${options.seed}):
-60 calls per 10 s, answers lost after the effect, errors, successes that did nothing, two short outages.
+83 calls per 10 s, answers lost after the effect, errors, successes that did nothing, two short outages.
   straight          a client that retries as the official Node SDK does
   through Holdfast  the same pipeline, retries left to Holdfast
 

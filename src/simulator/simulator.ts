@@ -5,7 +5,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { type Clock, systemClock } from '../ops/clock.ts';
+import { type CancelTimer, type Clock, systemClock } from '../ops/clock.ts';
 import type { Random } from '../ops/random.ts';
 import { error } from './base/answer.ts';
 import type { Effect, SeenRequest, Stats } from './base/ledger.ts';
@@ -73,6 +73,8 @@ class RunningSimulator implements Simulator {
   readonly #clock: Clock;
   readonly #random: Random | null;
   readonly seed: number;
+  /** Timers of outages to begin and to end. */
+  readonly #outages: CancelTimer[] = [];
   #scenario: Scenario;
   #workspace: Workspace;
   #port = 0;
@@ -128,8 +130,8 @@ class RunningSimulator implements Simulator {
 
   setScenario(scenario: ScenarioInput): void {
     this.#scenario = compileScenario(scenario);
-    this.#workspace.end();
     this.#workspace.setScenario(this.#scenario);
+    void this.accept();
     this.#planOutages();
   }
 
@@ -147,7 +149,7 @@ class RunningSimulator implements Simulator {
 
   outage(ms: number): void {
     void this.refuse();
-    this.#workspace.later(ms, () => void this.accept());
+    this.#outages.push(this.#clock.timer(ms, () => void this.accept()));
   }
 
   settled(): Promise<void> {
@@ -163,6 +165,7 @@ class RunningSimulator implements Simulator {
 
   close(): Promise<void> {
     this.#workspace.end();
+    this.#cancelOutages();
     return this.refuse();
   }
 
@@ -171,7 +174,14 @@ class RunningSimulator implements Simulator {
   }
 
   #planOutages(): void {
-    for (const { from, to } of this.#scenario.outages) this.#workspace.later(from, () => this.outage(to - from));
+    this.#cancelOutages();
+    for (const { from, to } of this.#scenario.outages) {
+      this.#outages.push(this.#clock.timer(from, () => this.outage(to - from)));
+    }
+  }
+
+  #cancelOutages(): void {
+    for (const cancel of this.#outages.splice(0)) cancel();
   }
 
   #change(step: () => Promise<void>): Promise<void> {

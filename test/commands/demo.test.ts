@@ -130,7 +130,7 @@ describe('the demo', () => {
     };
     const lines = table(side, { ...side, tookMs: 5000 });
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
-    expect(lines.find((line) => line.includes('leads confirmed'))).toContain('████████░░░░░░░░ 25/50');
+    expect(lines.find((line) => line.includes('done, as the client sees it'))).toContain('████████░░░░░░░░ 25/50');
     expect(lines.at(-1)).toMatch(/running +5\.0 s$/);
   });
 });

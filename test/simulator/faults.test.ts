@@ -53,6 +53,23 @@ describe('connections', () => {
     expect((await call(simulator, 'GET /me')).status).toBe(200);
   });
 
+  test('another scenario ends an outage and leaves answers on their way alone', async () => {
+    const clock = new VirtualClock();
+    const simulator = await started({ clock });
+    simulator.fault({ times: 1, fault: { kind: 'delay', by: '1s' } });
+    const answer = call(simulator, 'GET /me');
+    await until(() => clock.pending === 1);
+    simulator.setScenario({});
+    await clock.advance(1000);
+    expect((await answer).status).toBe(200);
+    simulator.outage(60_000);
+    await simulator.settled();
+    simulator.setScenario({});
+    await simulator.settled();
+    const again = await raw(simulator, 'GET /me', '', (text) => text.includes('"admin"'));
+    expect(again.text).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test('close leaves no connection, a hanging one neither', async () => {
     const simulator = await struck('hang');
     const hanging = raw(simulator, 'POST /contacts', LEAD);
