@@ -26,13 +26,13 @@ describe('an upstream in good health', () => {
     const { behind, simulator } = await startClients();
     const created = await behind.contacts.create({ email: 'ada@example.org', name: 'Ada' });
     expect(created).toMatchObject({ type: 'contact', email: 'ada@example.org', role: 'user' });
-    const updated = await behind.contacts.update({ contact_id: created.id as string, name: 'Ada L.' });
+    const updated = await behind.contacts.update({ contact_id: created.id, name: 'Ada L.' });
     expect(updated).toMatchObject({ id: created.id, name: 'Ada L.' });
     const page = await behind.contacts.search({
       query: { field: 'email', operator: '=', value: 'ada@example.org' },
     });
     expect(page.data.map(({ id }) => id)).toEqual([created.id]);
-    expect(await behind.contacts.find({ contact_id: created.id as string })).toMatchObject({ name: 'Ada L.' });
+    expect(await behind.contacts.find({ contact_id: created.id })).toMatchObject({ name: 'Ada L.' });
     expect(simulator.stats()).toMatchObject({ requests: 4, effects: 2, duplicates: 0 });
   });
 
@@ -42,17 +42,17 @@ describe('an upstream in good health', () => {
     const wanted = new Set<string>();
     for (let i = 0; i < 7; i += 1) {
       const message = await behind.conversations.create({
-        from: { type: 'user', id: contact.id as string },
+        from: { type: 'user', id: contact.id },
         body: `question ${i}`,
       });
-      wanted.add(message.conversation_id as string);
+      wanted.add(message.conversation_id);
     }
     const page = await behind.conversations.search({
       query: { field: 'created_at', operator: '>', value: '1' },
       pagination: { per_page: 3 },
     });
     const seen: string[] = [];
-    for await (const conversation of page) seen.push(conversation.id as string);
+    for await (const conversation of page) seen.push(conversation.id);
     expect(seen).toHaveLength(7);
     expect(new Set(seen)).toEqual(wanted);
   });
@@ -101,10 +101,10 @@ describe('an upstream in trouble', () => {
     const { id } = await behind.contacts.create({ email: 'ada@example.org' });
     const fault = { kind: 'status', status: 500 } as const;
     simulator.fault({ match: 'GET /contacts/{id}', times: 1, fault });
-    expect((await rejection(alone.contacts.find({ contact_id: id as string }))).statusCode).toBe(500);
+    expect((await rejection(alone.contacts.find({ contact_id: id }))).statusCode).toBe(500);
     simulator.clearFaults();
     simulator.fault({ match: 'GET /contacts/{id}', times: 2, fault });
-    expect(await behind.contacts.find({ contact_id: id as string })).toMatchObject({ id });
+    expect(await behind.contacts.find({ contact_id: id })).toMatchObject({ id });
     expect(requestsOf(simulator, 'GET /contacts/{contact_id}')).toBe(4);
   });
 
@@ -143,7 +143,7 @@ describe('an upstream in trouble', () => {
   it('§1: gives up at once on a 500 whose words blame the input', async () => {
     const { behind, simulator } = await startClients([{ match: 'PUT /contacts/{id}', fault: 'invalid' }]);
     const { id } = await behind.contacts.create({ email: 'ada@example.org' });
-    const error = await rejection(behind.contacts.update({ contact_id: id as string, name: 'x' }));
+    const error = await rejection(behind.contacts.update({ contact_id: id, name: 'x' }));
     expect(error.statusCode).toBe(500);
     expect(codeOf(error)).toBe('parameter_invalid');
     expect(requestsOf(simulator, 'PUT /contacts/{contact_id}')).toBe(1);
@@ -153,22 +153,22 @@ describe('an upstream in trouble', () => {
     const { behind, alone, simulator } = await startClients();
     const { id } = await behind.contacts.create({ email: 'ada@example.org' });
     simulator.fault({ match: 'GET /contacts/{id}', times: 1, fault: 'reset' });
-    const error = await rejection(alone.contacts.find({ contact_id: id as string }));
+    const error = await rejection(alone.contacts.find({ contact_id: id }));
     expect(error.statusCode).toBeUndefined();
     simulator.clearFaults();
     simulator.fault({ match: 'GET /contacts/{id}', times: 1, fault: 'reset' });
-    expect(await behind.contacts.find({ contact_id: id as string })).toMatchObject({ id });
+    expect(await behind.contacts.find({ contact_id: id })).toMatchObject({ id });
   });
 
   it('§1: repeats a read whose body stalled, where the SDK alone hangs', async () => {
     const { behind, alone, simulator } = await startClients();
     const { id } = await behind.contacts.create({ email: 'ada@example.org' });
     simulator.fault({ match: 'GET /contacts/{id}', times: 1, fault: 'stall' });
-    expect(await behind.contacts.find({ contact_id: id as string })).toMatchObject({ id });
+    expect(await behind.contacts.find({ contact_id: id })).toMatchObject({ id });
     simulator.clearFaults();
     simulator.fault({ match: 'GET /contacts/{id}', times: 1, fault: 'stall' });
     // Long past its own timeout, whose timer is cleared when the head is here.
-    const hung = alone.contacts.find({ contact_id: id as string }, { timeoutInSeconds: 0.1 }).then(
+    const hung = alone.contacts.find({ contact_id: id }, { timeoutInSeconds: 0.1 }).then(
       () => 'settled',
       () => 'settled',
     );
@@ -182,7 +182,7 @@ describe('an upstream in trouble', () => {
       const { behind, simulator } = await startClients();
       const contact = await behind.contacts.create({ email: 'ada@example.org' });
       for (let i = 0; i < 5; i += 1) {
-        await behind.conversations.create({ from: { type: 'user', id: contact.id as string }, body: `question ${i}` });
+        await behind.conversations.create({ from: { type: 'user', id: contact.id }, body: `question ${i}` });
       }
       simulator.fault({ match: 'POST /conversations/search', nth: [2, 3], fault: { kind: 'truncated', framing } });
       const page = await behind.conversations.search({
@@ -190,7 +190,7 @@ describe('an upstream in trouble', () => {
         pagination: { per_page: 2 },
       });
       const seen: string[] = [];
-      for await (const conversation of page) seen.push(conversation.id as string);
+      for await (const conversation of page) seen.push(conversation.id);
       expect(new Set(seen).size).toBe(5);
     },
   );
