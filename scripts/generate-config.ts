@@ -45,7 +45,7 @@ async function shippedJson(schema: JsonSchema): Promise<string> {
   const lineOf = (...path: (string | number)[]): number => source.placeOf(path).line ?? 0;
   const rows = checked.data.operations.map(({ errors, ...row }, i) => {
     const entries = (errors ?? []).map((entry, n) => ({ entry, line: lineOf('operations', i, 'errors', n) }));
-    return JSON.stringify({ row, errors: entries });
+    return JSON.stringify({ row, errors: entries, line: lineOf('operations', i) });
   });
   const generic = checked.data.generic.map((entry, n) => JSON.stringify({ entry, line: lineOf('generic', n) }));
   const parts = [

@@ -55,7 +55,8 @@ export async function readOwnRows(
         report('error', ['errors', n, ...path], message, allowed),
       ),
     );
-    if (before === undefined) rows.push({ row, template, rules, report });
+    if (before === undefined)
+      rows.push({ row, template, rules, origin: lineOf(parts.places, ['endpoints', index]), report });
   }
   return rows;
 }

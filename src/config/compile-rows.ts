@@ -22,6 +22,8 @@ export interface ReadRow {
   readonly row: Omit<EndpointRow, 'errors'>;
   readonly template: Template;
   readonly rules: readonly ErrorRule[];
+  /** Where it stands: `config/intercom.yaml:220`. */
+  readonly origin: string;
   /** For a row of the file: takes faults, with paths inside the row. */
   readonly report: RowReport | null;
 }
@@ -125,6 +127,7 @@ class RowCompiler {
     return {
       name: 'other',
       known: false,
+      origin: 'no row',
       operationClass,
       idempotentIf: null,
       guardedBy: null,
@@ -148,6 +151,10 @@ class RowCompiler {
     const policy: EndpointPolicy = {
       name: nameOf(template),
       known: true,
+      origin: stack
+        .toReversed()
+        .map((each) => each.origin)
+        .join(', '),
       operationClass,
       idempotentIf: idempotentIf === null ? null : createCondition(idempotentIf),
       guardedBy: guardedBy === null ? null : createCondition(guardedBy),

@@ -150,10 +150,11 @@ function readOnce(shipped: Shipped): { rows: ReadRow[]; generic: ErrorRule[] } {
   let read = readShipped.get(shipped);
   if (read === undefined) {
     read = {
-      rows: shipped.operations.map(({ row, errors }) => ({
+      rows: shipped.operations.map(({ row, errors, line }) => ({
         row,
         template: checkedTemplate(row.match),
         rules: errors.map(compileShipped),
+        origin: shippedOrigin(line),
         report: null,
       })),
       generic: shipped.generic.map(compileShipped),
@@ -164,8 +165,12 @@ function readOnce(shipped: Shipped): { rows: ReadRow[]; generic: ErrorRule[] } {
 }
 
 function compileShipped({ entry, line }: ShippedEntry): ErrorRule {
-  const origin = `config/intercom.yaml:${line}`;
+  const origin = shippedOrigin(line);
   return compileEntry(entry, origin, (path, message) => {
     throw new TypeError(`${origin}: ${path.join('.')} ${message}`);
   });
+}
+
+function shippedOrigin(line: number): string {
+  return `config/intercom.yaml:${line}`;
 }

@@ -14,6 +14,7 @@ export interface ShippedEntry {
 export interface ShippedRow {
   readonly row: Omit<EndpointRow, 'errors'>;
   readonly errors: readonly ShippedEntry[];
+  readonly line: number;
 }
 
 /** What `config/shipped.json` holds: every default, and the map of `config/intercom.yaml`. */

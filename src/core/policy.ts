@@ -87,6 +87,8 @@ export interface EndpointPolicy {
   readonly name: string;
   /** An operation that a map names. */
   readonly known: boolean;
+  /** The rows that it was made of, strongest first, for `explain`: `my.yaml:17, config/intercom.yaml:220`. */
+  readonly origin: string;
   readonly operationClass: OperationClass;
   /** The request is idempotent although its class is create, when this holds. */
   readonly idempotentIf: BodyCondition | null;

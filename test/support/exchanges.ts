@@ -9,6 +9,7 @@ export function policy(overrides: Partial<EndpointPolicy> = {}): EndpointPolicy 
   return {
     name: 'POST /contacts',
     known: true,
+    origin: 'config/intercom.yaml:1',
     operationClass: 'create',
     idempotentIf: null,
     guardedBy: null,
