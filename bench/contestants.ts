@@ -1,13 +1,15 @@
 /** Who is measured and how each is started: as its own users start it, one process on one core, logs where it has any. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { stripTypeScriptTypes } from 'node:module';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Child, freePort, node, ready, scratch, start } from './processes.ts';
+import { type Child, freePort, ready, scratch, start } from './processes.ts';
 
 const HERE = import.meta.dirname;
 const MAIN = { packed: join(HERE, '..', 'dist', 'main.js'), source: join(HERE, '..', 'src', 'main.ts') };
+
+/** Node flags that Holdfast ships with; every contestant on Node gets them. */
+const SHIPPED_FLAGS = ['--max-semi-space-size=4'];
 
 /** A proxy that runs. */
 export interface Contestant {
@@ -33,22 +35,22 @@ export async function startUpstream(): Promise<Contestant> {
   return { name: 'direct', port, child };
 }
 
-async function startOnNode(name: string, script: string, upstreamPort: number): Promise<Contestant> {
+async function startOnNode(
+  name: string,
+  script: string,
+  upstreamPort: number,
+  flags: readonly string[] = SHIPPED_FLAGS,
+): Promise<Contestant> {
   const port = await freePort();
-  const child = start('proxy', node(join(HERE, script), `http://127.0.0.1:${upstreamPort}`, String(port)), {
-    ipc: true,
-  });
+  const args = [join(HERE, script), `http://127.0.0.1:${upstreamPort}`, String(port)];
+  const child = start('proxy', [process.execPath, ...flags, ...args], { ipc: true });
   await ready(child, `http://127.0.0.1:${port}/contacts/1`);
   return { name, port, child };
 }
 
 /** Starts the floor. */
-export function startFloor(upstreamPort: number): Promise<Contestant> {
-  // As plain JavaScript, like everybody else: the type stripper would stay in its memory.
-  const script = join('.cache', 'floor.mjs');
-  mkdirSync(join(HERE, '.cache'), { recursive: true });
-  writeFileSync(join(HERE, script), stripTypeScriptTypes(readFileSync(join(HERE, 'floor.ts'), 'utf8')));
-  return startOnNode('floor', script, upstreamPort);
+export function startFloor(upstreamPort: number, flags?: readonly string[]): Promise<Contestant> {
+  return startOnNode('floor', 'floor.mjs', upstreamPort, flags);
 }
 
 let holdfastFiles = 0;
@@ -63,7 +65,7 @@ export async function launchHoldfast(
   const config = join(scratch, `holdfast-${holdfastFiles}.yaml`);
   writeFileSync(config, `version: 1\nlimits: { in_flight: 8192, request_body: 2GiB }\n${options.yaml ?? ''}`);
   const main = MAIN[options.from ?? 'packed'];
-  const run = options.flags ? [process.execPath, ...options.flags, main] : node(main);
+  const run = [process.execPath, ...(options.flags ?? SHIPPED_FLAGS), main];
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${admin}`];
   const args = ['serve', '--config', config, ...listen, '--upstream', `http://127.0.0.1:${upstreamPort}`];
   const child = start('proxy', [...run, ...args], { ipc: false });

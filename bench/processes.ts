@@ -78,11 +78,6 @@ export function start(
   };
 }
 
-/** Node with the flags that every contestant on Node gets. */
-export function node(...args: readonly string[]): readonly string[] {
-  return [process.execPath, '--max-semi-space-size=4', ...args];
-}
-
 /** A TCP port on 127.0.0.1 that was free a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

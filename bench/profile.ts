@@ -1,17 +1,17 @@
 /**
  * `node bench/profile.ts [GET|POST]`: where the processor time of the hot path goes. Runs Holdfast from source, since
- * stripping types keeps every line and column, under V8's sampling profiler and a closed loop of 64, and prints the self
- * times by function and by package.
+ * stripping types keeps every line and column, and then the floor, under V8's sampling profiler and a closed loop of 64;
+ * prints the self times by package and by function, the largest differences first.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { READ, WRITE } from './bench.ts';
-import { startHoldfast, startUpstream } from './contestants.ts';
+import { type Contestant, startFloor, startHoldfast, startUpstream } from './contestants.ts';
 import { LoadGenerator, scratch } from './processes.ts';
 
 const LOAD_REQUESTS = 100_000;
-const FUNCTIONS_SHOWN = 50;
+const ROWS_SHOWN = 50;
 const ROOT = join(import.meta.dirname, '..');
 const NOT_WORK = new Set(['(idle)', '(root)']);
 
@@ -24,47 +24,59 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
+interface Costs {
+  readonly byFunction: Map<string, number>;
+  readonly byPackage: Map<string, number>;
+}
+
 const workload = process.argv[2] === 'POST' ? WRITE : READ;
 const upstream = await startUpstream();
 const load = new LoadGenerator();
-const flags = ['--max-semi-space-size=4', '--cpu-prof', `--cpu-prof-dir=${scratch}`];
-const holdfast = await startHoldfast(upstream.port, { flags, from: 'source' });
-const common = { kind: 'closed', port: holdfast.port, connections: 64, workload, rampMs: 0, measureMs: 0 } as const;
-await load.run({ ...common, requests: LOAD_REQUESTS, pid: null });
-const ended = new Promise((resolve) => holdfast.child.process.once('exit', resolve));
-holdfast.child.process.kill('SIGTERM');
-await ended;
-const file = readdirSync(scratch).find((name) => name.endsWith('.cpuprofile'));
-if (file === undefined) throw new Error(`no profile was written; stderr: ${holdfast.child.stderr()}`);
-print(JSON.parse(readFileSync(join(scratch, file), 'utf8')) as Profile);
+const floor = await profiled('floor', (flags) => startFloor(upstream.port, flags));
+const holdfast = await profiled('holdfast', (flags) => startHoldfast(upstream.port, { flags, from: 'source' }));
+show('By package', holdfast.byPackage, floor.byPackage);
+show('By function', holdfast.byFunction, floor.byFunction);
 process.exit(0);
 
-function print(profile: Profile): void {
+async function profiled(name: string, start: (flags: readonly string[]) => Promise<Contestant>): Promise<Costs> {
+  const directory = join(scratch, name);
+  const { port, child } = await start(['--max-semi-space-size=4', '--cpu-prof', `--cpu-prof-dir=${directory}`]);
+  const common = { kind: 'closed', port, connections: 64, workload, rampMs: 0, measureMs: 0 } as const;
+  await load.run({ ...common, requests: LOAD_REQUESTS, pid: null });
+  const ended = new Promise((resolve) => child.process.once('exit', resolve));
+  if (child.process.connected) child.process.disconnect();
+  else child.process.kill('SIGTERM');
+  await ended;
+  const file = readdirSync(directory)[0];
+  if (file === undefined) throw new Error(`no profile was written; stderr: ${child.stderr()}`);
+  return costsOf(JSON.parse(readFileSync(join(directory, file), 'utf8')) as Profile);
+}
+
+function costsOf(profile: Profile): Costs {
   const frames = new Map(profile.nodes.map((node) => [node.id, node.callFrame]));
   const byFunction = new Map<string, number>();
   const byPackage = new Map<string, number>();
-  let totalUs = 0;
   for (const [index, id] of profile.samples.entries()) {
     const frame = frames.get(id);
-    const spentUs = profile.timeDeltas[index + 1] ?? 0;
     if (frame === undefined || NOT_WORK.has(frame.functionName)) continue;
-    totalUs += spentUs;
+    const spentUs = (profile.timeDeltas[index + 1] ?? 0) / LOAD_REQUESTS;
     const where = frame.url === '' ? '' : ` ${place(frame.url)}:${frame.lineNumber + 1}`;
     add(byFunction, `${frame.functionName || '(anonymous)'}${where}`, spentUs);
     add(byPackage, frame.url === '' ? frame.functionName : owner(frame.url), spentUs);
   }
-  const show = (title: string, costs: ReadonlyMap<string, number>): void => {
-    process.stdout.write(`\n${title}: self time, µs per request\n`);
-    const dearest = [...costs].toSorted((a, b) => b[1] - a[1]).slice(0, FUNCTIONS_SHOWN);
-    for (const [name, spentUs] of dearest) process.stdout.write(`${perRequest(spentUs)}  ${name}\n`);
-  };
-  show('By package', byPackage);
-  show('By function', byFunction);
-  process.stdout.write(`\nTogether ${perRequest(totalUs).trim()} µs per ${workload.method}, start-up included\n`);
+  return { byFunction, byPackage };
 }
 
-function perRequest(spentUs: number): string {
-  return (spentUs / LOAD_REQUESTS).toFixed(2).padStart(7);
+function show(title: string, costs: ReadonlyMap<string, number>, floorCosts: ReadonlyMap<string, number>): void {
+  const together = [costs, floorCosts].map((each) => [...each.values()].reduce((sum, cost) => sum + cost, 0));
+  const rows: [string, number, number][] = [...costs].map(([name, cost]) => [name, cost, floorCosts.get(name) ?? 0]);
+  rows.sort((one, other) => other[1] - other[2] - (one[1] - one[2]));
+  rows.unshift(['together, start-up included', together[0] ?? 0, together[1] ?? 0]);
+  process.stdout.write(`\n${title}, µs of self time per ${workload.method}: Holdfast, floor, difference\n`);
+  for (const [name, cost, floorCost] of rows.slice(0, ROWS_SHOWN)) {
+    const cells = [cost, floorCost, cost - floorCost].map((each) => each.toFixed(2).padStart(8));
+    process.stdout.write(`${cells.join('')}  ${name}\n`);
+  }
 }
 
 function add(sums: Map<string, number>, name: string, value: number): void {
