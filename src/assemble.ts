@@ -10,8 +10,9 @@ import type { DestinationStream } from 'pino';
 import { ByteBudget } from './core/byte-budget.ts';
 import type { ListenAddress, Settings } from './core/settings.ts';
 import type { Wire } from './core/wire.ts';
-import { createAdminPlane, type Readiness, type ReloadResult } from './edge/admin.ts';
+import { createAdminPlane, type Readiness } from './edge/admin.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
+import { type ConfigWatch, createConfigWatch, type Loaded } from './jobs/config-watch.ts';
 import { type Clock, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
 import { createLog } from './ops/log.ts';
@@ -28,8 +29,10 @@ export interface AssembleParts {
   readonly nodeVersion: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logTo: DestinationStream;
-  /** Reads the configuration again and, when it is good, calls `Instance.apply`. */
-  readonly reload: () => Promise<ReloadResult>;
+  /** The configuration file that is watched; null for none. */
+  readonly file: string | null;
+  /** Reads the configuration again. */
+  readonly load: () => Promise<Loaded>;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -41,8 +44,8 @@ export interface Instance {
   readonly url: string;
   readonly adminUrl: string;
   readonly settings: () => Settings;
-  /** Puts another configuration in force; calls under way keep the one they started with. */
-  apply(settings: Settings): Promise<void>;
+  /** Reloads the configuration and watches its file. */
+  readonly config: ConfigWatch;
   /** Unready, drain, close; resolves when everything is over, after `graceMs` at the latest. */
   stop(graceMs: number): Promise<void>;
 }
@@ -66,6 +69,7 @@ async function openWay({ upstream }: Settings, env: AssembleParts['env']): Promi
 
 class Assembly implements Instance {
   readonly events: Events;
+  readonly config: ConfigWatch;
   readonly #parts: AssembleParts;
   readonly #clock: Clock;
   readonly #startedAtMs: number;
@@ -92,6 +96,13 @@ class Assembly implements Instance {
     const metrics = createMetrics();
     metrics.buildInfo.set({ version: parts.version, node: parts.nodeVersion }, 1);
     this.events = new Events(this.#log, metrics);
+    this.config = createConfigWatch({
+      events: this.events,
+      file: parts.file,
+      load: parts.load,
+      running: this.settings,
+      swap: (next) => this.#apply(next),
+    });
     const shared = { clock: this.#clock, events: this.events, buffered: this.#buffered, settings: this.settings };
     this.#stack = buildStack({
       ...shared,
@@ -106,7 +117,7 @@ class Assembly implements Instance {
       registry: metrics.registry,
       readiness: () => this.#readiness(),
       status: () => this.#status(),
-      reload: parts.reload,
+      reload: this.config.reload,
       newId: randomUUID,
     });
   }
@@ -134,7 +145,8 @@ class Assembly implements Instance {
     this.events.lifecycle('listening', { proxy: this.url, admin: this.adminUrl, upstream: upstream.origin, mode });
   }
 
-  async apply(settings: Settings): Promise<void> {
+  /** Puts another configuration in force; calls under way keep the one they started with. */
+  async #apply(settings: Settings): Promise<void> {
     const changed = JSON.stringify(settings.upstream) !== JSON.stringify(this.#settings.upstream);
     const next = changed ? await openWay(settings, this.#parts.env) : this.#way;
     const former = this.#way;

@@ -64,7 +64,8 @@ async function startHoldfast(io: DemoIo, upstream: string): Promise<DemoInstance
     nodeVersion: '',
     env: {},
     logTo: { write: () => undefined },
-    reload: () => Promise.reject(new Error('the demo has no configuration to read again')),
+    file: null,
+    load: () => Promise.resolve({ ok: false, faults: ['the demo has no configuration to read again'] }),
   });
 }
 

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { type Instance, startInstance } from '../assemble.ts';
 import { formatFault } from '../config/faults.ts';
 import { configFileOf, type Flags, type LoadResult, loadSettings } from '../config/load.ts';
-import type { ReloadResult } from '../edge/admin.ts';
+import type { Loaded } from '../jobs/config-watch.ts';
 import { type Clock, systemClock } from '../ops/clock.ts';
 import type { Io } from './io.ts';
 
@@ -34,8 +34,8 @@ export function serveCommand(io: Io, done: (exitCode: number) => void): Command 
 
 /** Runs the proxy until SIGTERM or SIGINT; the exit code. */
 export async function serve(options: ServeOptions, io: Io, clock: Clock = systemClock): Promise<number> {
-  const load = () =>
-    loadSettings({ file: configFileOf(options.config, io.env), env: io.env, flags: options, readFile: io.readFile });
+  const file = configFileOf(options.config, io.env);
+  const load = (): Promise<LoadResult> => loadSettings({ file, env: io.env, flags: options, readFile: io.readFile });
   const loaded = await load();
   for (const each of loaded.faults) io.stderr.write(`holdfast: ${formatFault(each)}\n`);
   if (!loaded.ok) return 1;
@@ -44,7 +44,6 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
   // A reader of the log that went away must not take the proxy with it.
   logTo.on('error', () => {});
   let instance: Instance;
-  const reload = async (): Promise<ReloadResult> => reloadInto(instance, await load());
   try {
     instance = await startInstance({
       settings: loaded.settings,
@@ -52,7 +51,8 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
       nodeVersion: io.nodeVersion,
       env: io.env,
       logTo,
-      reload,
+      file,
+      load: async () => forPeople(await load()),
     });
   } catch (error) {
     io.stderr.write(`holdfast: ${startFault(error)}\n`);
@@ -60,23 +60,21 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
   }
   logTo.flush();
   const stopFlushing = every(clock, LOG_FLUSH_MS, () => logTo.flush());
-  const ignoreHangup = io.onSignal('SIGHUP', () => void reload());
+  const stopWatching = new AbortController();
+  const watching = instance.config.run(clock, stopWatching.signal);
+  const ignoreHangup = io.onSignal('SIGHUP', () => void instance.config.reload());
   await interrupted(io);
   ignoreHangup();
+  stopWatching.abort();
+  await watching;
   await instance.stop(GRACE_MS);
   stopFlushing();
   await new Promise<void>((resolve) => logTo.flush(() => resolve()));
   return 0;
 }
 
-async function reloadInto(instance: Instance, loaded: LoadResult): Promise<ReloadResult> {
-  const faults = loaded.faults.map(formatFault);
-  if (!loaded.ok) {
-    instance.events.configRejected(faults);
-    return { ok: false, hash: instance.settings().hash, faults, restart: [] };
-  }
-  await instance.apply(loaded.settings);
-  return { ok: true, hash: loaded.settings.hash, faults, restart: [] };
+function forPeople(loaded: LoadResult): Loaded {
+  return { ...loaded, faults: loaded.faults.map(formatFault) };
 }
 
 /** Resolves with the first SIGTERM or SIGINT. A second one ends the process at once, as people expect of Ctrl-C twice. */

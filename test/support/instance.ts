@@ -29,7 +29,8 @@ export async function startTestInstance(upstream: string, yaml = 'version: 1\n')
     nodeVersion: process.versions.node,
     env: process.env,
     logTo: { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
-    reload: () => Promise.reject(new Error('this instance has no file to read again')),
+    file: null,
+    load: () => Promise.resolve({ ok: false, faults: ['this instance has no file to read again'] }),
   });
   return { instance, url: instance.url, adminUrl: instance.adminUrl, log, stop: () => instance.stop(5000) };
 }
