@@ -1,0 +1,273 @@
+/**
+ * Pacing: a call goes when its token's window has a slot, in order of urgency and arrival, and not before a shared pause
+ * ends (semantics §4). The machines are in `core/`; here they meet the clock, the headers and the waiting calls. A call
+ * whose wait would pass its deadline or `pacing.max_wait` is refused at once, with the time at which it had had a chance.
+ * Inside the breaker, so that no slot is spent on an open circuit, and around `attempt`, so that every retry is counted.
+ */
+
+import type { Exchange } from '../core/exchange.ts';
+import type { Outcome, Refused } from '../core/outcome.ts';
+import { type KeptPause, keptPause, passAt, pauseEnd, restoredPause } from '../core/pause.ts';
+import { earliestAt, foreignSpend, freeSlots, type PacingPolicy, type Slot } from '../core/quota.ts';
+import type { SlotResult } from '../core/quota-answers.ts';
+import type { Layer, Service } from '../core/service.ts';
+import { refusedVerdict } from '../core/verdict.ts';
+import { CONTINUATION } from '../core/waiting-line.ts';
+import type { Clock } from '../ops/clock.ts';
+import type { Random } from '../ops/random.ts';
+import { AnswerReading, type ClockDifference, LOST } from './pacing-answers.ts';
+import { type Gate, Gates, type Urgency } from './pacing-gate.ts';
+
+/** What the layer is made of. */
+export interface PacingParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly policyOf: (exchange: Exchange) => PacingPolicy;
+  readonly events: PacingEvents;
+  /** Calls that wait, here and at breakers, against `limits.waiting`. */
+  readonly waiting: WaitingRoom;
+  /** Pauses that outlived the process, by token; and where to keep new ones. */
+  readonly restored: ReadonlyMap<string, KeptPause>;
+  readonly keepPause: (token: string, kept: KeptPause) => void;
+}
+
+/** What the layer has to tell. */
+export interface PacingEvents {
+  waitedForSlot(exchange: Exchange, waitedMs: number): void;
+  paused(token: string, forMs: number, endpoint: string | null): void;
+  wouldHave(exchange: Exchange, action: string): void;
+}
+
+/** Places for calls that wait. */
+export interface WaitingRoom {
+  /** False when it is full. */
+  enter(): boolean;
+  leave(): void;
+}
+
+/** One token's quota, for status and metrics; seconds and counts. */
+export interface QuotaStatus {
+  readonly token: string;
+  /** Null as long as no answer named it. */
+  readonly limit: number | null;
+  readonly remaining: number | null;
+  readonly resetSeconds: number | null;
+  readonly foreign: number;
+  /** Seconds from now; 0 when not paused. */
+  readonly pausedSeconds: number;
+  readonly waiting: number;
+}
+
+/** The layer, and what it knows. */
+export interface Pacing {
+  readonly layer: Layer;
+  readonly quotas: () => QuotaStatus[];
+  readonly clockSkew: () => ClockDifference | null;
+}
+
+const URGENT_UP_TO = 2;
+const SCROLL = 'GET /companies/scroll';
+
+/** Paces calls by the quota of their token. */
+export function createPacing(parts: PacingParts): Pacing {
+  const pacer = new Pacer(parts);
+  return {
+    layer: (inner) => (exchange) => pacer.run(inner, exchange),
+    quotas: () => pacer.quotas(),
+    clockSkew: () => pacer.clockSkew(),
+  };
+}
+
+/** A call's places: its gates, and how it stands in them. */
+interface Standing extends Urgency {
+  readonly token: Gate;
+  /** Null while its endpoint is not paused. */
+  readonly endpoint: Gate | null;
+  readonly policy: PacingPolicy;
+}
+
+class Pacer {
+  readonly #parts: PacingParts;
+  readonly #tokens: Gates;
+  /** By token and endpoint; only those that were paused. */
+  readonly #endpoints: Gates;
+  readonly #reading: AnswerReading;
+
+  constructor(parts: PacingParts) {
+    this.#parts = parts;
+    this.#reading = new AnswerReading(parts.clock);
+    this.#tokens = new Gates(parts.clock, true);
+    this.#endpoints = new Gates(parts.clock, false);
+    for (const [token, kept] of parts.restored) {
+      this.#tokens.restore(token, restoredPause(kept, parts.clock.now(), this.#wallOffsetMs()));
+    }
+  }
+
+  async run(inner: Service, exchange: Exchange): Promise<Outcome> {
+    const policy = this.#parts.policyOf(exchange);
+    if (!policy.enabled) return inner(exchange);
+    const urgency = isContinuation(exchange) ? CONTINUATION : exchange.priority;
+    const standing: Standing = {
+      token: this.#tokens.getOrCreate(exchange.credentialRef),
+      endpoint: this.#endpointGateOf(exchange),
+      urgency,
+      urgent: urgency <= URGENT_UP_TO,
+      reserve: policy.reserve,
+      policy,
+    };
+    const passes =
+      exchange.policy.mode === 'enforce' ? this.#pass(exchange, standing) : this.#observe(exchange, standing);
+    const passed = passes instanceof Promise ? await passes : passes;
+    if ('kind' in passed) return passed;
+    let outcome: Outcome | null = null;
+    try {
+      outcome = await inner(exchange);
+      return outcome;
+    } finally {
+      this.#settle(exchange, standing, passed, outcome);
+    }
+  }
+
+  #observe(exchange: Exchange, { token, endpoint, urgent, reserve }: Standing): Passage {
+    const slot = token.tryPass(urgent, reserve);
+    if (slot === null) this.#parts.events.wouldHave(exchange, 'wait for a slot');
+    return { slot: slot ?? token.take(urgent), endpointSlot: endpoint?.take(urgent) ?? null };
+  }
+
+  #pass(exchange: Exchange, standing: Standing): Passage | Refused | Promise<Passage | Refused> {
+    const { token, endpoint, urgent, reserve } = standing;
+    if (endpoint === null) {
+      const slot = token.tryPass(urgent, reserve);
+      if (slot !== null) return { slot, endpointSlot: null };
+    }
+    return this.#wait(exchange, standing);
+  }
+
+  async #wait(exchange: Exchange, standing: Standing): Promise<Passage | Refused> {
+    const { clock, events, waiting } = this.#parts;
+    const { token, endpoint, policy } = standing;
+    const startedAtMs = clock.now();
+    const lastMs = Math.min(exchange.deadlineAtMs, startedAtMs + policy.maxWaitMs);
+    const earliestMs = this.#earliest(standing);
+    if (earliestMs > lastMs) return tooLong(earliestMs - startedAtMs);
+    if (!waiting.enter()) return full();
+    try {
+      let endpointSlot: Slot | null = null;
+      if (endpoint !== null) {
+        endpointSlot = await endpoint.slot(exchange, standing, lastMs);
+        if (endpointSlot === null) return tooLong(this.#earliest(standing) - clock.now());
+      }
+      const slot = await token.slot(exchange, standing, lastMs);
+      if (slot === null) {
+        if (endpointSlot !== null) endpoint?.settle(endpointSlot, { kind: 'unsent' });
+        return tooLong(this.#earliest(standing) - clock.now());
+      }
+      return { slot, endpointSlot };
+    } finally {
+      waiting.leave();
+      const waitedMs = clock.now() - startedAtMs;
+      noteWait(exchange, waitedMs);
+      events.waitedForSlot(exchange, waitedMs);
+    }
+  }
+
+  #earliest({ token, endpoint, urgency }: Standing): number {
+    const nowMs = this.#parts.clock.now();
+    const pausedMs = Math.max(passAt(token.pause, nowMs), endpoint === null ? nowMs : passAt(endpoint.pause, nowMs));
+    return earliestAt(token.quota, token.line.ahead(urgency), pausedMs, nowMs);
+  }
+
+  #settle(exchange: Exchange, standing: Standing, passage: Passage, outcome: Outcome | null): void {
+    const { clock, random, events, keepPause } = this.#parts;
+    const { token } = standing;
+    const result = outcome === null ? LOST : this.#reading.resultOf(outcome, passage.slot, random());
+    const pause = token.settle(passage.slot, result);
+    if (pause !== null) {
+      const kept = keptPause(pause, this.#wallOffsetMs());
+      if (kept !== null) keepPause(exchange.credentialRef, kept);
+      events.paused(exchange.credentialRef, passAt(pause, clock.now()) - clock.now(), null);
+    }
+    const pausesEndpoint = outcome?.verdict.pauses === 'endpoint';
+    if (passage.endpointSlot !== null) {
+      const end: SlotResult = result.kind === 'answered' && !pausesEndpoint ? { kind: 'answered', rate: null } : LOST;
+      standing.endpoint?.settle(passage.endpointSlot, end);
+    }
+    if (outcome !== null && pausesEndpoint) this.#pauseEndpoint(exchange, outcome);
+  }
+
+  #pauseEndpoint(exchange: Exchange, outcome: Outcome): void {
+    const { clock, random, events } = this.#parts;
+    const key = endpointKey(exchange);
+    const asked = { retryAfterMs: outcome.verdict.retryAfterMs, resetAtMs: null };
+    const nowMs = clock.now();
+    const untilMs = pauseEnd(asked, random(), nowMs);
+    const gate = this.#endpoints.getOrCreate(key);
+    gate.extend(untilMs);
+    events.paused(exchange.credentialRef, untilMs - nowMs, exchange.policy.name);
+  }
+
+  /** Null while its endpoint is not paused, which is nearly always. */
+  #endpointGateOf(exchange: Exchange): Gate | null {
+    return this.#endpoints.size === 0 ? null : this.#endpoints.getBusy(endpointKey(exchange));
+  }
+
+  #wallOffsetMs(): number {
+    return this.#parts.clock.wall() - this.#parts.clock.now();
+  }
+
+  clockSkew(): ClockDifference | null {
+    return this.#reading.clockSkew();
+  }
+
+  quotas(): QuotaStatus[] {
+    const nowMs = this.#parts.clock.now();
+    return [...this.#tokens.entries()].map(([token, { quota, pause, line }]) => ({
+      token,
+      limit: quota.kind === 'learned' ? quota.limit : null,
+      remaining: quota.kind === 'learned' ? freeSlots(quota) : null,
+      resetSeconds: quota.kind === 'learned' ? Math.max(0, quota.endsAtMs - nowMs) / 1000 : null,
+      foreign: foreignSpend(quota),
+      pausedSeconds: pause.kind === 'paused' ? Math.max(0, pause.untilMs - nowMs) / 1000 : 0,
+      waiting: line.length,
+    }));
+  }
+}
+
+/** A call that may go, and what it gives back when it has ended. */
+interface Passage {
+  readonly slot: Slot;
+  readonly endpointSlot: Slot | null;
+}
+
+/** Intercom drops a scroll that stands still for a minute. */
+function isContinuation(exchange: Exchange): boolean {
+  return exchange.policy.name === SCROLL && exchange.target.includes('scroll_param=');
+}
+
+function endpointKey(exchange: Exchange): string {
+  return `${exchange.credentialRef} ${exchange.policy.name}`;
+}
+
+function noteWait(exchange: Exchange, waitedMs: number): void {
+  if (waitedMs <= 0) return;
+  exchange.waitedMs += waitedMs;
+  const { pendingWait } = exchange;
+  const longer = pendingWait !== null && pendingWait.ms >= waitedMs ? pendingWait.reason : 'pacing';
+  exchange.pendingWait = { ms: (pendingWait?.ms ?? 0) + waitedMs, reason: longer };
+}
+
+function tooLong(ms: number): Refused {
+  const retryAfterMs = Math.max(1, ms);
+  const message =
+    'The quota of this token leaves no slot in time for this call; nothing was sent. Send it again later.';
+  return refused('holdfast_quota_wait', 'quota_wait', message, retryAfterMs);
+}
+
+function full(): Refused {
+  const message = 'Too many calls are waiting. Nothing was sent; send this one again later, or raise limits.waiting.';
+  return refused('holdfast_overloaded', 'overloaded', message, 1000);
+}
+
+function refused(code: Refused['code'], reason: string, message: string, retryAfterMs: number): Refused {
+  return { kind: 'refused', by: 'pacing', code, message, retryAfterMs, verdict: refusedVerdict(reason, retryAfterMs) };
+}
