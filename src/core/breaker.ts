@@ -31,6 +31,20 @@ export interface BreakerPolicy {
   readonly maxWaitMs: number | null;
 }
 
+/** What the configuration says about the host's breaker: so many connection-level failures, without an answer between. */
+export interface HostBreakerPolicy {
+  readonly failures: number;
+  readonly windowMs: number;
+  readonly openForMs: number;
+  readonly maxOpenForMs: number;
+}
+
+/** The host's breaker is the same machine: a window that holds nothing but failures trips it, and one probe closes it. */
+export function hostBreakerPolicy({ failures, ...times }: HostBreakerPolicy): BreakerPolicy {
+  const counts = { failureRatio: 1, minRequests: failures, last: failures, halfOpenProbes: 1 };
+  return { ...counts, ...times, whenOpen: 'fail', maxWaitMs: null };
+}
+
 /** The state of one breaker. Times are monotonic ms. */
 export type Breaker = { readonly epoch: number } & (
   | {

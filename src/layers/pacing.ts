@@ -65,6 +65,8 @@ export interface Pacing {
   readonly clockSkew: () => ClockDifference | null;
 }
 
+/** A wait ends before the deadline does, so that its caller learns what it waited for and when to come back. */
+const BEFORE_DEADLINE_MS = 20;
 const URGENT_UP_TO = 2;
 const SCROLL = 'GET /companies/scroll';
 
@@ -147,7 +149,7 @@ class Pacer {
     const { clock, events, waiting } = this.#parts;
     const { token, endpoint, policy } = standing;
     const startedAtMs = clock.now();
-    const lastMs = Math.min(exchange.deadlineAtMs, startedAtMs + policy.maxWaitMs);
+    const lastMs = Math.min(exchange.deadlineAtMs - BEFORE_DEADLINE_MS, startedAtMs + policy.maxWaitMs);
     const earliestMs = this.#earliest(standing);
     if (earliestMs > lastMs) return tooLong(earliestMs - startedAtMs);
     if (!waiting.enter()) return full();
