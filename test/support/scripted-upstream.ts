@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { RequestReader, type SeenRequest } from './request-reader.ts';
 
 /** One connection as a behaviour sees it: everything that can be done to a client, politely or not. */
-export interface Peer {
+interface Peer {
   readonly socket: Socket | TLSSocket;
   /** Writes bytes as they are. */
   write(bytes: string | Buffer): void;
@@ -171,7 +171,7 @@ export interface AnswerParts {
 }
 
 /** The bytes of an answer. */
-export function answerBytes({ status = 200, headers = [], body = '', chunked, trailers = [] }: AnswerParts): Buffer {
+function answerBytes({ status = 200, headers = [], body = '', chunked, trailers = [] }: AnswerParts): Buffer {
   const bytes = Buffer.from(body);
   const fields = [...headers];
   const given = fields.some((each, i) => i % 2 === 0 && each.toLowerCase() === 'content-length');
@@ -211,9 +211,6 @@ export const intercomError = (
 export const html = (status: number): Behaviour =>
   answer({ status, headers: ['Content-Type', 'text/html'], body: `<html><h1>${status}</h1></html>` });
 
-/** A head without a body. */
-export const empty = (status: number): Behaviour => answer({ status });
-
 /** Bytes as they are, after the whole request was read. */
 export const raw = (bytes: string | Buffer): Behaviour => whenWhole((peer) => peer.write(bytes));
 
@@ -222,9 +219,6 @@ export const garbage = (): Behaviour => raw('\x16\x03\x01 this is no HTTP \x00\x
 
 /** RST as soon as the connection is open. */
 export const resetOnAccept = (): Behaviour => ({ at: 'accept', act: (peer) => peer.reset() });
-
-/** FIN as soon as the connection is open. */
-export const closeOnAccept = (): Behaviour => ({ at: 'accept', act: (peer) => peer.end() });
 
 /** Accepts and never says a word: towards TLS a handshake that does not end. */
 export const hangOnAccept = (): Behaviour => ({ at: 'accept', act: () => {} });
