@@ -171,7 +171,7 @@ export interface AnswerParts {
 }
 
 /** The bytes of an answer. */
-function answerBytes({ status = 200, headers = [], body = '', chunked, trailers = [] }: AnswerParts): Buffer {
+export function answerBytes({ status = 200, headers = [], body = '', chunked, trailers = [] }: AnswerParts): Buffer {
   const bytes = Buffer.from(body);
   const fields = [...headers];
   const given = fields.some((each, i) => i % 2 === 0 && each.toLowerCase() === 'content-length');
