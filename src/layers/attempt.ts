@@ -14,9 +14,6 @@ import { type JudgeParts, judge } from './attempt-judge.ts';
 /** What the service is made of. */
 export type AttemptParts = JudgeParts;
 
-/** Whose credential goes out: `current()` is the value of `Authorization`, null passes the caller's own on. */
-export type AttemptCredentials = JudgeParts['credentials'];
-
 const STORE_RETRY_AFTER_MS = 1000;
 
 /** Tries an exchange once. Every attempt that got as far as the wire ends in `exchange.attempts`, once. */

@@ -6,7 +6,7 @@ import { Connection } from './connection.ts';
 import { Places } from './places.ts';
 
 /** Numbers for the status page. */
-export interface UpstreamStats {
+interface UpstreamStats {
   /** Calls on the wire. */
   readonly running: number;
   /** Calls in line for a connection. */
