@@ -179,6 +179,11 @@ function conclude(
     parts.events.unmappedError(exchange, seen.status, found.code, found.message, parts.clock.now());
   }
   if (answer !== null && exchange.policy.mode === 'observe') return passOn(parts, seen, answer.status, verdict);
+  const status = seen.status ?? 0;
+  // Before the failure: the status alone says that it was done, also when the words behind it break off.
+  if (found.rule?.when.afterUnknown === true && verdict.class === 'ok' && status >= 400) {
+    return doneBefore(parts, exchange, seen, verdict);
+  }
   if (failure !== null || broken) {
     parts.buffered.giveBack(seen.bytes);
     const { kind, sent, detail } = failure ?? {
@@ -187,10 +192,6 @@ function conclude(
       detail: `a ${seen.status} with ${answer?.body}`,
     };
     return { kind: 'failed', failure: kind, sent, detail, verdict };
-  }
-  const status = seen.status ?? 0;
-  if (found.rule?.when.afterUnknown === true && verdict.class === 'ok' && status >= 400) {
-    return doneBefore(parts, exchange, seen, verdict);
   }
   return passOn(parts, seen, status, verdict);
 }

@@ -172,6 +172,17 @@ describe('§1: after_unknown', () => {
     expect(await outcome).toMatchObject({ status: 204, headers: [], body: { kind: 'bytes', bytes: Buffer.alloc(0) } });
   });
 
+  test('a refusal that breaks off behind its head says the same', async () => {
+    const { outcome } = await h.start(deletion({ answer: { kind: 'empty' } }));
+    const { handler } = h.wire.last;
+    handler.onStart();
+    handler.onHead(404, JSON_FIELDS);
+    handler.onData(Buffer.from('{"ty'));
+    handler.onFailure({ kind: 'truncated', sent: 'yes', fault: 'upstream', detail: 'cut' });
+    expect(await outcome).toMatchObject({ kind: 'answered', status: 204, verdict: { class: 'ok' } });
+    expect(h.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
   test('without such an attempt the answer stays what it is', async () => {
     const { outcome } = await h.start(deletion({ answer: { kind: 'template', template } }, false));
     h.answer(404, ERROR, JSON_FIELDS);
