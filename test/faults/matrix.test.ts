@@ -1,0 +1,25 @@
+import { describe, expect, test } from 'vitest';
+import { FAULTS, OPERATIONS, SCHEDULES } from './matrix.cases.ts';
+import { expected } from './matrix.oracle.ts';
+import { run } from './matrix.rig.ts';
+
+// A refused connection leaves none behind, and one that a 503 left open would not be refused.
+const ROWS = FAULTS.flatMap((fault) =>
+  SCHEDULES.filter(({ struck }) => fault.onAccept === undefined || struck[0] === 1).map(
+    (schedule) => [fault.name, schedule.name, fault, schedule] as const,
+  ),
+);
+
+describe('§§1-3: answer, attempts and effects are as the rules say, for every operation', () => {
+  test.concurrent.each(ROWS)('%s, %s', async (_fault, _schedule, fault, schedule) => {
+    const cells = await Promise.all(
+      OPERATIONS.map(async (operation) => [operation, await run(fault, operation, schedule)] as const),
+    );
+    for (const [operation, { gapsMs, ...actual }] of cells) {
+      const written = actual.history.map(({ sent }) => sent !== 'no');
+      const { gapsMs: shortestMs, ...wanted } = expected(fault, operation, schedule, written);
+      expect({ operation: operation.name, ...actual }).toEqual({ operation: operation.name, ...wanted });
+      gapsMs.forEach((gapMs, i) => expect(gapMs).toBeGreaterThanOrEqual(shortestMs[i] ?? 0));
+    }
+  });
+});
