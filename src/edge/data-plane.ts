@@ -121,11 +121,16 @@ class FrontDoor implements DataPlane, Plane {
     this.draining = true;
     this.server.close();
     for (const call of this.#calls) call.shutdown();
+    const closing = new Set<Duplex>();
     await new Promise<void>((resolve) => {
       const cancel = this.clock.timer(graceMs, resolve);
       this.#onProgress = () => {
         if (this.active() > 0) return;
-        for (const { socket } of this.#connections.values()) socket.destroySoon();
+        for (const { socket } of this.#connections.values()) {
+          // Each further call would leave one more listener on the socket.
+          if (!closing.has(socket)) socket.destroySoon();
+          closing.add(socket);
+        }
         if (this.#connections.size > 0) return;
         cancel();
         resolve();
