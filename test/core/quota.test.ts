@@ -131,6 +131,21 @@ describe('§4: a window is its reset value', () => {
     expect(foreignSpend(both)).toBe(0);
   });
 
+  it('holds calls of the last second or two against a new window until their answers tell, older ones not', () => {
+    const old = take(learned(), 1, 1200);
+    const before = take(old.quota, 1, 9500);
+    const { quota } = take(before.quota, 1, 10_600);
+    const turned = rolled(quota, 11_000);
+    expect(freeSlots(turned)).toBe(81);
+    const told = settled(
+      turned,
+      before.slots[0] as Slot,
+      { kind: 'answered', rate: { ...rate(70), resetAtMs: 11_050 } },
+      11_040,
+    );
+    expect(freeSlots(told.quota)).toBe(82);
+  });
+
   it('begins a window that the server began before our clock did', () => {
     const { quota, slots } = take(learned(40), 1, 10_500);
     const next = settled(quota, slots[0] as Slot, { kind: 'answered', rate: rate(82, 1) }, 10_600).quota;

@@ -116,6 +116,19 @@ describe('§4: pacing', () => {
     expect(calls[1]?.exchange.pendingWait).toEqual({ ms: 10_000, reason: 'pacing' });
   });
 
+  it('begins a window with a probe when the one before was used up by our own count, before any answer said so', async () => {
+    const r = rig();
+    await learn(r, 82);
+    for (let i = 0; i < 85; i++) r.call();
+    await r.clock.settle();
+    expect(r.inner.calls).toHaveLength(83);
+    await r.clock.advance(10_000);
+    expect(r.inner.calls).toHaveLength(84);
+    r.inner.last.answer(answered(200, { headers: headers(r.clock, 82, 1) }));
+    await r.clock.settle();
+    expect(r.inner.calls).toHaveLength(86);
+  });
+
   it('refuses at once what would wait beyond the deadline or max_wait, says when, and sends nothing', async () => {
     for (const [own, deadlineAtMs] of [
       [{}, 5000],
