@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, request } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,17 +25,7 @@ const GROWTH_KIB_MAX = 80 * 1024;
 let proxy: ChildProcess;
 let port = 0;
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-'));
-const upstream = createServer((incoming, response) => {
-  void checked(incoming).then(async (bytes) => {
-    response.setHeader('X-Received', String(bytes));
-    if (incoming.url === '/small') {
-      response.end('{}');
-      return;
-    }
-    response.setHeader('Content-Length', GIBIBYTE);
-    await pipeline(Readable.from(blocks(GIBIBYTE)), response);
-  });
-});
+const upstream = createServer((incoming, response) => void serve(incoming, response));
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
@@ -65,6 +55,16 @@ afterAll(async () => {
   await new Promise((resolve) => upstream.close(resolve));
   rmSync(folder, { recursive: true });
 });
+
+async function serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.setHeader('X-Received', String(await checked(incoming)));
+  if (incoming.url === '/small') {
+    response.end('{}');
+    return;
+  }
+  response.setHeader('Content-Length', GIBIBYTE);
+  await pipeline(Readable.from(blocks(GIBIBYTE)), response);
+}
 
 function* blocks(bytes: number): Generator<Buffer> {
   for (let left = bytes; left > 0; left -= BLOCK.length) yield left < BLOCK.length ? BLOCK.subarray(0, left) : BLOCK;
