@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Edge, exchangeBytes, RawClient, startEdge } from '../edge/harness.ts';
 import { answered } from '../support/exchanges.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { MALFORMED } from './malformed.corpus.ts';
 
 const VALID = 'POST /valid HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nvalid';
@@ -103,6 +104,27 @@ test('any byte sequence leaves the server alive: every prefix of a request, with
     expect(text === '' || text.startsWith('HTTP/1.1 400 ')).toBe(true);
   }
   expect(edge.seen.length).toBe(before);
+});
+
+test('any byte sequence leaves the server alive: 2,000 mutations of the corpus', async () => {
+  const random = seededRandom(7);
+  const pick = (below: number) => Math.floor(random() * below);
+  const mutated = (): string => {
+    let bytes = random() < 0.5 ? VALID : '';
+    bytes += MALFORMED[pick(MALFORMED.length)]!.bytes.slice(0, 2000);
+    for (let n = pick(4); n >= 0; n--) {
+      const at = pick(bytes.length);
+      const inserted = [String.fromCharCode(pick(256)), '\r\n', '0\r\n\r\n', ' ', VALID.slice(pick(VALID.length))][
+        pick(5)
+      ]!;
+      bytes = bytes.slice(0, at) + inserted + bytes.slice(at + pick(3));
+    }
+    return bytes;
+  };
+  for (let n = 0; n < 100; n++) {
+    const texts = await Promise.all(Array.from({ length: 20 }, () => send(mutated(), true)));
+    for (const text of texts) expect(text === '' || /^HTTP\/1\.1 [1-5]\d\d /.test(text)).toBe(true);
+  }
 });
 
 test('a request that comes byte by byte is served', async () => {
