@@ -8,7 +8,7 @@ import type { Exchange } from '../core/exchange.ts';
 import { advanced, doubted, extended, OPEN, type Pause, passAt, passed, probed } from '../core/pause.ts';
 import { newQuota, type Quota, rolled, type Slot, sent, slotAt, usedUp } from '../core/quota.ts';
 import { type SlotResult, settled } from '../core/quota-answers.ts';
-import { WaitingLine } from '../core/waiting-line.ts';
+import { type Place, WaitingLine } from '../core/waiting-line.ts';
 import type { CancelTimer, Clock } from '../ops/clock.ts';
 
 /** How a call stands among the others. */
@@ -21,9 +21,44 @@ export interface Urgency {
   readonly reserve: number;
 }
 
-interface Waiter {
+const ONCE = { once: true } as const;
+
+/** One object per waiting call, no closures: ten thousand of them wait at once. */
+class Waiter {
   readonly standing: Urgency;
-  readonly go: (slot: Slot) => void;
+  readonly #gate: Gate;
+  readonly #signal: AbortSignal;
+  readonly #resolve: (slot: Slot | null) => void;
+  #place: Place<Waiter> | null = null;
+  #cancelTimer: CancelTimer | null = null;
+
+  constructor(gate: Gate, signal: AbortSignal, standing: Urgency, resolve: (slot: Slot | null) => void) {
+    this.standing = standing;
+    this.#gate = gate;
+    this.#signal = signal;
+    this.#resolve = resolve;
+  }
+
+  join(clock: Clock, arrivedAtMs: number, waitMs: number): void {
+    this.#place = this.#gate.line.push(this.standing.urgency, arrivedAtMs, this);
+    this.#cancelTimer = clock.timer(waitMs, () => this.handleEvent());
+    this.#signal.addEventListener('abort', this, ONCE);
+    this.#gate.pump();
+  }
+
+  /** It may go, or its time is up (null). */
+  end(slot: Slot | null): void {
+    this.#cancelTimer?.();
+    this.#signal.removeEventListener('abort', this);
+    this.#resolve(slot);
+  }
+
+  /** The call was cancelled, or has waited as long as it may. */
+  handleEvent(): void {
+    if (this.#place === null || !this.#gate.line.remove(this.#place)) return;
+    this.end(null);
+    this.#gate.pump();
+  }
 }
 
 const GATES_MAX = 10_000;
@@ -73,20 +108,7 @@ export class Gate {
     const { signal } = exchange.cancel;
     if (signal.aborted) return Promise.resolve(null);
     return new Promise((resolve) => {
-      const end = (slot: Slot | null): void => {
-        cancelTimer();
-        signal.removeEventListener('abort', leave);
-        resolve(slot);
-      };
-      const leave = (): void => {
-        if (!this.line.remove(place)) return;
-        end(null);
-        this.pump();
-      };
-      const place = this.line.push(standing.urgency, exchange.receivedAtMs, { standing, go: end });
-      const cancelTimer = this.#clock.timer(lastMs - this.#clock.now(), leave);
-      signal.addEventListener('abort', leave, { once: true });
-      this.pump();
+      new Waiter(this, signal, standing, resolve).join(this.#clock, exchange.receivedAtMs, lastMs - this.#clock.now());
     });
   }
 
@@ -129,7 +151,7 @@ export class Gate {
         return;
       }
       this.line.pop();
-      first.value.go(this.take(first.value.standing.urgent));
+      first.value.end(this.take(first.value.standing.urgent));
     }
   }
 

@@ -105,7 +105,8 @@ class Pacer {
     }
   }
 
-  async run(inner: Service, exchange: Exchange): Promise<Outcome> {
+  /** Not async: a frame for each of ten thousand waiting calls would be most of what they cost. */
+  run(inner: Service, exchange: Exchange): Promise<Outcome> {
     const policy = this.#parts.policyOf(exchange);
     if (!policy.enabled) return inner(exchange);
     const urgency = isContinuation(exchange) ? CONTINUATION : exchange.priority;
@@ -117,16 +118,21 @@ class Pacer {
       reserve: policy.reserve,
       policy,
     };
-    const passes =
-      exchange.policy.mode === 'enforce' ? this.#pass(exchange, standing) : this.#observe(exchange, standing);
-    const passed = passes instanceof Promise ? await passes : passes;
-    if ('kind' in passed) return passed;
+    const enforced = exchange.policy.mode === 'enforce';
+    const passage = enforced ? passAtOnce(standing) : this.#observe(exchange, standing);
+    if (passage !== null) return this.#carry(inner, exchange, standing, passage);
+    return this.#wait(exchange, standing).then((passed) =>
+      'kind' in passed ? passed : this.#carry(inner, exchange, standing, passed),
+    );
+  }
+
+  async #carry(inner: Service, exchange: Exchange, standing: Standing, passage: Passage): Promise<Outcome> {
     let outcome: Outcome | null = null;
     try {
       outcome = await inner(exchange);
       return outcome;
     } finally {
-      this.#settle(exchange, standing, passed, outcome);
+      this.#settle(exchange, standing, passage, outcome);
     }
   }
 
@@ -134,15 +140,6 @@ class Pacer {
     const slot = token.tryPass(urgent, reserve);
     if (slot === null) this.#parts.events.wouldHave(exchange, 'wait for a slot');
     return { slot: slot ?? token.take(urgent), endpointSlot: endpoint?.take(urgent) ?? null };
-  }
-
-  #pass(exchange: Exchange, standing: Standing): Passage | Refused | Promise<Passage | Refused> {
-    const { token, endpoint, urgent, reserve } = standing;
-    if (endpoint === null) {
-      const slot = token.tryPass(urgent, reserve);
-      if (slot !== null) return { slot, endpointSlot: null };
-    }
-    return this.#wait(exchange, standing);
   }
 
   async #wait(exchange: Exchange, standing: Standing): Promise<Passage | Refused> {
@@ -239,6 +236,11 @@ class Pacer {
 interface Passage {
   readonly slot: Slot;
   readonly endpointSlot: Slot | null;
+}
+
+function passAtOnce({ token, endpoint, urgent, reserve }: Standing): Passage | null {
+  const slot = endpoint === null ? token.tryPass(urgent, reserve) : null;
+  return slot === null ? null : { slot, endpointSlot: null };
 }
 
 /** Intercom drops a scroll that stands still for a minute. */

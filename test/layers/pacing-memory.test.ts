@@ -1,0 +1,38 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { createPacing } from '../../src/layers/pacing.ts';
+import { exchange } from '../support/exchanges.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+it('§4: 10,000 calls wait for less than 2 KiB each, and leave nothing behind when they are cancelled', async () => {
+  const clock = new VirtualClock();
+  const pacing = createPacing({
+    clock,
+    random: () => 0.5,
+    policyOf: () => ({ enabled: true, maxWaitMs: 1e9, reserve: 0 }),
+    events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: () => {} },
+    waiting: { enter: () => true, leave: () => {} },
+    restored: new Map([['abcd1234', { untilWallMs: clock.wall() + 60_000 }]]),
+    keepPause: () => {},
+  });
+  const service = pacing.layer(() => Promise.reject(new Error('nothing is to be sent')));
+  const exchanges = Array.from({ length: 10_000 }, (_, i) => {
+    const x = exchange({ receivedAtMs: i, deadlineAtMs: 1e9, priority: i % 8 });
+    // As the deadline layer does: the signal's own tables are not the line's.
+    x.cancel.signal.addEventListener('abort', () => {});
+    return x;
+  });
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const outcomes = exchanges.map((x) => service(x));
+  collect();
+  expect((process.memoryUsage().heapUsed - before) / exchanges.length).toBeLessThan(2048);
+  expect(pacing.quotas()[0]?.waiting).toBe(10_000);
+  for (const x of exchanges) x.cancel.abort('client_gone');
+  await Promise.all(outcomes);
+  expect(pacing.quotas()[0]?.waiting).toBe(0);
+});
