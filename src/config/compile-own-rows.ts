@@ -14,6 +14,9 @@ export interface OwnRowParts {
   readonly places: Places;
 }
 
+/** Comparing hundreds of rows of another API with the whole map takes longer than all the rest. */
+const HINTS_MAX = 10;
+
 /** Reads the rows of the file: templates, entries, conditions. What is wrong goes to `faults`. */
 export async function readOwnRows(
   parts: OwnRowParts,
@@ -22,6 +25,8 @@ export async function readOwnRows(
 ): Promise<ReadRow[]> {
   const rows: ReadRow[] = [];
   const shapes = new Map<string, number>();
+  const texts = shipped.map(({ template }) => template.text);
+  let strangers = 0;
   const shippedShapes = new Set(shipped.map(({ template }) => shapeOf(template)));
   for (const [i, { errors, ...row }] of (parts.config.endpoints ?? []).entries()) {
     const index = parts.rowIndexes[i] ?? i;
@@ -36,10 +41,8 @@ export async function readOwnRows(
     if (before !== undefined)
       report('error', ['match'], `is the row of endpoints[${before}] once more`, 'one row for the same requests');
     else if (template.method !== '*' && !shippedShapes.has(shape)) {
-      const near = nearest(
-        row.match,
-        shipped.map(({ row: { match } }) => match),
-      );
+      strangers += 1;
+      const near = strangers > HINTS_MAX ? null : nearest(row.match, texts);
       report(
         'warning',
         ['match'],

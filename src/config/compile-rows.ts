@@ -149,7 +149,7 @@ class RowCompiler {
     const [idempotentIf, guardedBy, guardedFor] = [last('idempotent_if'), last('guarded_by'), last('guarded_for')];
     const own = stack.toReversed().flatMap(({ rules }) => rules);
     const policy: EndpointPolicy = {
-      name: nameOf(template),
+      name: template.text,
       known: true,
       origin: stack
         .toReversed()
@@ -186,16 +186,16 @@ class RowCompiler {
   }
 
   /** A row may call the names of the path otherwise than the row below it: by position they are the same. */
-  #answer(stack: readonly ReadRow[], { segments }: Template): AnswerPromise {
+  #answer(stack: readonly ReadRow[], template: Template): AnswerPromise {
     const giver = stack.findLast(({ row }) => row.answer);
     const answer = giver?.row.answer;
     if (giver === undefined || !answer) return { kind: 'any' };
     if (typeof answer === 'string') return { kind: answer };
-    const names = namesOf({ method: '', segments });
+    const names = namesOf(template);
     const given = namesOf(giver.template);
-    const template: Record<string, string | number | boolean> = {};
+    const filled: Record<string, string | number | boolean> = {};
     for (const [field, value] of Object.entries(answer)) {
-      template[field] =
+      filled[field] =
         typeof value !== 'string'
           ? value
           : value.replaceAll(/\{([a-z][a-z0-9_]*)\}/g, (whole, name: string) => {
@@ -211,7 +211,7 @@ class RowCompiler {
               return whole;
             });
     }
-    return { kind: 'template', template };
+    return { kind: 'template', template: filled };
   }
 
   #inspect({ row, template, rules, report }: ReadRow, policy: EndpointPolicy): void {
@@ -240,10 +240,6 @@ const BLIND =
   'asks for a repeat of a create that may have taken effect (408, 500, 502, 504 and broken connections prove nothing)';
 const SEEING =
   'statuses that prove that nothing was done (4xx, 429, 503), or idempotent_if or guarded_by on the row, or verdict permanent';
-
-function nameOf({ method, segments }: Template): string {
-  return `${method} ${segments.map((each) => `/${each.kind === 'literal' ? each.text : `{${each.name}}`}`).join('')}`;
-}
 
 /** The template of a row that was checked before. */
 export function checkedTemplate(match: string): Template {

@@ -60,7 +60,7 @@ class Compiler {
     const mode = effective.mode ?? 'enforce';
     const upstream = compileUpstream(this.#parts, this.#effective, this.faults);
     const clients = this.#clients(listen, upstream);
-    const shown = this.#shown(upstream);
+    const tls = this.#tls();
     const { rows, generic } = readOnce(this.#parts.shipped);
     const compiled = compileRows({
       mode,
@@ -76,15 +76,15 @@ class Compiler {
       mode,
       admin: this.#admin(),
       clients,
-      tls: this.#tls(),
+      tls,
       upstream,
       limits: compileLimits(effective.limits as Filled<NonNullable<ConfigFile['limits']>>),
       log: { level: effective.log?.level ?? 'info', redact: effective.log?.redact ?? [] },
-      hash: hashOf(effective, upstream, this.#parts.shipped),
+      hash: hashOf({ ...effective, tls }, upstream, this.#parts.shipped),
       source: this.#parts.source,
       policies: compiled.policies,
       match: compiled.match,
-      shown,
+      shown: this.#shown(upstream),
     };
   }
 

@@ -88,6 +88,7 @@ function substitute(doc: Document, env: Environment, placeAt: (offset: number, g
   visit(doc, {
     Scalar(key, node) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return;
+      const unset = faults.length;
       const filled = node.value.replace(VARIABLE, (whole, name: string, fallback: string | undefined) => {
         if (whole.startsWith('$$')) return whole.slice(1);
         const value = env[name];
@@ -101,7 +102,9 @@ function substitute(doc: Document, env: Environment, placeAt: (offset: number, g
         );
         return '';
       });
-      if (filled !== node.value) node.value = node.type === Scalar.PLAIN ? retyped(filled) : filled;
+      // An unset one is said once, and leaves its key unset.
+      if (faults.length > unset) node.value = null;
+      else if (filled !== node.value) node.value = node.type === Scalar.PLAIN ? retyped(filled) : filled;
     },
   });
   return faults;

@@ -8,6 +8,8 @@
 
 /** A method (or `*`) and a path template, taken apart. */
 export interface Template {
+  /** As written. */
+  readonly text: string;
   readonly method: string;
   readonly segments: readonly Segment[];
 }
@@ -48,7 +50,7 @@ export function parseTemplate(text: string): Template | string {
       return 'a {name} in lower case that fills a whole segment';
     } else segments.push({ kind: 'literal', text: part });
   }
-  return { method, segments };
+  return { text, method, segments };
 }
 
 /** The template without its names: two rows of the same shape mean the same requests. */

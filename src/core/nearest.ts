@@ -12,7 +12,7 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   for (const candidate of candidates) {
     const other = plain(candidate);
     if (Math.abs(other.length - wanted.length) >= bestDistance) continue;
-    const far = distance(wanted, other);
+    const far = distance(wanted, other, bestDistance);
     if (far < bestDistance) {
       best = candidate;
       bestDistance = far;
@@ -28,7 +28,8 @@ function plain(name: string): string {
   return name.slice(0, LONGEST_COMPARED).toLowerCase().replaceAll(/[_-]/g, '');
 }
 
-function distance(a: string, b: string): number {
+/** Gives up, with Infinity, as soon as the distance must be `enough` or more. */
+function distance(a: string, b: string, enough: number): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i += 1) {
@@ -40,6 +41,8 @@ function distance(a: string, b: string): number {
         cost = Math.min(cost, at(beforeLast, j - 2) + 1);
       row.push(cost);
     }
+    // A swap reaches back two rows.
+    if (Math.min(...row) >= enough && Math.min(...last) >= enough) return Infinity;
     beforeLast = last;
     last = row;
   }
