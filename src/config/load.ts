@@ -3,6 +3,7 @@
  * come through here, so that what `check` accepts is what `serve` runs. All faults are found in one run.
  */
 
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import type { Settings } from '../core/settings.ts';
 import { compileSettings } from './compile.ts';
@@ -178,12 +179,8 @@ class FileCheck {
   async others(): Promise<void> {
     const { tls, upstream, clients } = this.#config;
     const credentials = upstream?.credentials;
-    const files: [Path, string | null | undefined][] = [
-      [['tls', 'cert_file'], tls?.cert_file],
-      [['tls', 'key_file'], tls?.key_file],
-      [['upstream', 'ca_file'], upstream?.ca_file],
-    ];
-    for (const [at, file] of files) if (file) await this.#read(at, file);
+    if (tls?.cert_file && tls.key_file) await this.#tlsPair(tls.cert_file, tls.key_file);
+    if (upstream?.ca_file) await this.#read(['upstream', 'ca_file'], upstream.ca_file);
     if (typeof clients === 'object' && clients?.token_file)
       await this.#readToken(['clients', 'token_file'], clients.token_file);
     if (typeof credentials !== 'object' || credentials === null) return;
@@ -191,6 +188,18 @@ class FileCheck {
     if ('bearer_file' in credentials) await this.#readToken([...at, 'bearer_file'], credentials.bearer_file);
     else if (!this.#request.env[credentials.bearer_env]) {
       this.#fault([...at, 'bearer_env'], 'names an environment variable that is not set');
+    }
+  }
+
+  async #tlsPair(certFile: string, keyFile: string): Promise<void> {
+    const certText = await this.#read(['tls', 'cert_file'], certFile);
+    const keyText = await this.#read(['tls', 'key_file'], keyFile);
+    const cert = certText === null ? null : attempted(() => new X509Certificate(certText));
+    const key = keyText === null ? null : attempted(() => createPrivateKey(keyText));
+    if (cert === undefined) this.#fault(['tls', 'cert_file'], 'names a file that holds no PEM certificate');
+    if (key === undefined) this.#fault(['tls', 'key_file'], 'names a file that holds no PEM key without a passphrase');
+    if (cert && key && !cert.checkPrivateKey(key)) {
+      this.#fault(['tls', 'key_file'], 'holds the key of another certificate than tls.cert_file');
     }
   }
 
@@ -224,6 +233,14 @@ class FileCheck {
 
 /** Stands for a token whose file has a fault of its own, so that its absence is not reported as well. */
 const UNREADABLE = '';
+
+function attempted<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
+}
 
 function why(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
