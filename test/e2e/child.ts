@@ -79,11 +79,16 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Starts `node src/main.ts` with arguments; killed with the test. */
-export function holdfast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
-  const child = new Child(process.execPath, ['--max-semi-space-size=4', MAIN, ...args], env);
+/** Starts a command; killed with the test. */
+export function started(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
+  const child = new Child(command, args, env);
   children.push(child);
   return child;
+}
+
+/** Starts `node src/main.ts` with arguments; killed with the test. */
+export function holdfast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
+  return started(process.execPath, ['--max-semi-space-size=4', MAIN, ...args], env);
 }
 
 /** A `serve` that listens. */
