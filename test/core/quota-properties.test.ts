@@ -157,7 +157,7 @@ describe('the machines together, against a server', () => {
     // That resets are cut to whole seconds, or a clock ten times worse than NTP allows, is learned once, by the 429s of
     // at most what was in flight.
     const exact = (world.headers === 'ceil' || world.headers === 'milliseconds') && Math.abs(world.driftPpm) <= 500;
-    const learning = exact ? 0 : world.connections + 2;
+    const learning = exact ? 0 : world.connections + 4;
     expect(played.throttled).toBeLessThanOrEqual(learning + played.sends * 0.005);
     // The first window may be entered at any moment of it, and each window is filled within a tenth of its length.
     const wireMs = (played.sends * (world.latencyMs[0] + world.latencyMs[1])) / 2 / world.connections;
