@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { formatFault } from '../src/config/faults.ts';
 import { configJsonSchema, defaultsOf, type JsonSchema, withoutNull } from '../src/config/json-schema.ts';
 import { renderFile, renderTable } from '../src/config/render.ts';
+import { policySections } from '../src/config/schema-policy.ts';
 import { shippedMap } from '../src/config/schema-rows.ts';
 import { readSource } from '../src/config/source.ts';
 
@@ -60,7 +61,7 @@ async function configurationPage(schema: JsonSchema): Promise<string> {
   const page = await text('scripts/configuration-page.md');
   const row = withoutNull((schema.properties ?? {})['endpoints'] ?? {}).items ?? {};
   const entry = withoutNull((row.properties ?? {})['errors'] ?? {}).items ?? {};
-  const sections = new Set(['timeout', 'retry', 'retry_budget']);
+  const sections = new Set(Object.keys(policySections));
   const ownKeys = Object.entries(row.properties ?? {}).filter(([name]) => !sections.has(name));
   return page
     .replace('{{keys}}', () => renderTable(schema))

@@ -129,6 +129,7 @@ function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }:
     attempts: afterUnknown ? [UNKNOWN_BEFORE] : [],
     pendingWait: null,
     waitedMs: 0,
+    failedProbes: 0,
     upstreamMs: 0,
     operationClass: null,
     withheld: null,

@@ -5,10 +5,11 @@ import type { ConfigFile, PolicySections } from './schema.ts';
 import { parseDuration, parseSize } from './units.ts';
 
 /** The parts of a policy that come from its sections. */
-export type CompiledSections = Pick<EndpointPolicy, 'timeout' | 'retry' | 'retryBudget'>;
+export type CompiledSections = Pick<EndpointPolicy, 'timeout' | 'retry' | 'retryBudget' | 'breaker' | 'pacing'>;
 
 /** Compiles sections in which every default is filled in: one line per key. */
-export function compileSections({ timeout, retry, retry_budget: budget }: Filled<PolicySections>): CompiledSections {
+export function compileSections(sections: Filled<PolicySections>): CompiledSections {
+  const { timeout, retry, retry_budget: budget, breaker, pacing } = sections;
   return {
     timeout: {
       connectMs: ms(timeout.connect),
@@ -24,6 +25,18 @@ export function compileSections({ timeout, retry, retry_budget: budget }: Filled
       maxWaitMs: ms(retry.max_wait),
     },
     retryBudget: { ratio: budget.ratio, windowMs: ms(budget.window), floorPerSecond: budget.floor_per_second },
+    breaker: {
+      failureRatio: breaker.failure_ratio,
+      minRequests: breaker.min_requests,
+      last: breaker.last,
+      windowMs: ms(breaker.window),
+      openForMs: ms(breaker.open_for),
+      maxOpenForMs: ms(breaker.max_open_for),
+      halfOpenProbes: breaker.half_open_probes,
+      whenOpen: breaker.when_open,
+      maxWaitMs: optional(breaker.max_wait, ms),
+    },
+    pacing: { enabled: pacing.enabled, maxWaitMs: ms(pacing.max_wait), reserve: pacing.reserve },
   };
 }
 
@@ -31,12 +44,19 @@ export function compileSections({ timeout, retry, retry_budget: budget }: Filled
 export function compileLimits(limits: Filled<NonNullable<ConfigFile['limits']>>): Limits {
   return {
     inFlight: limits.in_flight,
+    waiting: limits.waiting,
+    perEndpoint: optional(limits.per_endpoint, Number),
     requestBodyBytes: bytes(limits.request_body),
     bufferedBytes: bytes(limits.buffered),
     repeatableBodyBytes: bytes(limits.repeatable_body),
     errorBodyBytes: bytes(limits.error_body),
     storedAnswerBytes: bytes(limits.stored_answer),
   };
+}
+
+/** `Filled` knows no keys without a default. */
+function optional<T, R>(value: T | null | undefined, compile: (value: T) => R): R | null {
+  return value === null || value === undefined ? null : compile(value);
 }
 
 /** A duration that validation has passed, in ms. */

@@ -15,6 +15,7 @@ import { createCondition } from './conditions.ts';
 import { type Filled, overlay } from './overlay.ts';
 import { SHIPPED_PROFILES } from './profiles.ts';
 import type { PolicySections } from './schema.ts';
+import { policySections } from './schema-policy.ts';
 import type { EndpointRow } from './schema-rows.ts';
 
 /** A row whose template and error entries are compiled. */
@@ -96,6 +97,12 @@ export function compileRows(parts: RowParts): CompiledRows {
   };
 }
 
+/** The sections that a row sets. */
+function sectionsOf(row: ReadRow['row']): PolicySections {
+  const names = (Object.keys(policySections) as (keyof PolicySections)[]).filter((name) => row[name]);
+  return Object.fromEntries(names.map((name) => [name, row[name]]));
+}
+
 /** Weakest first; a row that replaces stands on nothing. */
 function stackOf(rows: readonly (ReadRow | undefined)[]): ReadRow[] {
   const present = rows.filter((row) => row !== undefined);
@@ -172,8 +179,8 @@ class RowCompiler {
 
   /** A shipped row is weaker than the profile, a row of the file stronger. */
   #sections(profile: string, stack: readonly ReadRow[]): CompiledSections {
-    const parts = stack.map(({ row: { timeout, retry, retry_budget } }) => ({ timeout, retry, retry_budget }));
-    const plain = !parts.some(({ timeout, retry, retry_budget }) => timeout ?? retry ?? retry_budget);
+    const parts = stack.map(({ row }) => sectionsOf(row));
+    const plain = parts.every((part) => Object.keys(part).length === 0);
     const known = plain ? this.#plain.get(profile) : undefined;
     if (known !== undefined) return known;
     const shipped = stack[0]?.report === null;

@@ -1,10 +1,15 @@
+import { type BreakerPolicy, hostBreakerPolicy } from '../core/breaker.ts';
 import type { UpstreamSettings } from '../core/settings.ts';
+import { ms } from './compile-policy.ts';
 import { type Fault, fault, type Path, showValue } from './faults.ts';
+import type { Filled } from './overlay.ts';
 import { REGIONS } from './regions.ts';
 import type { ConfigFile } from './schema.ts';
 import type { Environment } from './source.ts';
 import { proxyFromEnvironment } from './upstream-proxy.ts';
 import type { Places } from './validate.ts';
+
+type HostBreakerSection = NonNullable<NonNullable<ConfigFile['upstream']>['breaker']>;
 
 /** What the upstream is compiled from. */
 export interface UpstreamParts {
@@ -53,6 +58,7 @@ class UpstreamCompiler {
           : 'bearer_file' in credentials
             ? { kind: 'bearer_file', file: this.#parts.resolve(credentials.bearer_file) }
             : { kind: 'bearer_env', name: credentials.bearer_env },
+      breaker: this.#breaker(),
     };
   }
 
@@ -73,6 +79,17 @@ class UpstreamCompiler {
       return url.origin;
     }
     return REGIONS.us;
+  }
+
+  #breaker(): BreakerPolicy {
+    const written = this.#effective.upstream?.breaker as Filled<HostBreakerSection>;
+    const [openForMs, maxOpenForMs] = [ms(written.open_for), ms(written.max_open_for)];
+    if (openForMs > maxOpenForMs) {
+      this.#fault(['upstream', 'breaker', 'open_for'], `is longer than max_open_for (${written.max_open_for})`, {
+        allowed: 'at most max_open_for',
+      });
+    }
+    return hostBreakerPolicy({ failures: written.failures, windowMs: ms(written.window), openForMs, maxOpenForMs });
   }
 
   #proxy(origin: string, given: string | null): string | null {

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { choice, duration, integer, integerValue, key, number, section } from './keys.ts';
+import { choice, duration, flag, integer, integerValue, key, number, section } from './keys.ts';
 
 const timeout = section(
   {
@@ -55,5 +55,37 @@ const retryBudget = section(
   'How much of the traffic may be retries, per class of operations and for the whole process.',
 );
 
+const breaker = section(
+  {
+    failure_ratio: number('Opens at this share of failures, or more.', 0.5, 0.01, 1),
+    min_requests: integer('Opens with at least this many outcomes; at most `last`.', 10, 1, 1000),
+    last: integer('How many outcomes count.', 20, 1, 1000),
+    window: duration('How old they may be.', '60s', '1s', '1h'),
+    open_for: duration(
+      'How long it stays open before a probe; with `fail` this doubles each time.',
+      '30s',
+      '1ms',
+      '1h',
+    ),
+    max_open_for: duration('The longest it stays open; at least `open_for`.', '5m', '1ms', '24h'),
+    half_open_probes: integer('Calls that must succeed to close it, and how many of them run at once.', 2, 1, 100),
+    when_open: choice('What a call does that meets it open: `fail` with 503 at once, or `wait`.', 'fail', [
+      'fail',
+      'wait',
+    ]),
+    max_wait: duration('With `wait`, the longest wait; unset, the deadline alone.', null, '0s', '24h'),
+  },
+  'The circuit breaker of each endpoint (docs/layers/breaker.md).',
+);
+
+const pacing = section(
+  {
+    enabled: flag('Calls go at the pace that the quota of their token allows.', true),
+    max_wait: duration('The longest wait for a slot; a longer one is refused at once.', '60s', '0s', '24h'),
+    reserve: number('The share of each window that is kept for calls of Priority u=0 to u=2.', 0, 0, 1),
+  },
+  'Pacing by the rate limit (docs/layers/pacing.md).',
+);
+
 /** The sections of a policy. */
-export const policySections = { timeout, retry, retry_budget: retryBudget };
+export const policySections = { timeout, retry, retry_budget: retryBudget, breaker, pacing };

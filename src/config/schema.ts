@@ -4,9 +4,11 @@ import { z } from 'zod';
 import {
   address,
   choice,
+  duration,
   example,
   file,
   integer,
+  integerValue,
   key,
   listOf,
   section,
@@ -44,6 +46,15 @@ const upstream = section(
       'a URL such as http://proxy:3128',
     ),
     ca_file: file('Certificate authorities to trust for the upstream, PEM, besides the built-in ones.'),
+    breaker: section(
+      {
+        failures: integer('Opens after this many connection-level failures with no answer between.', 5, 1, 1000),
+        window: duration('How old they may be.', '10s', '100ms', '1h'),
+        open_for: duration('How long it stays open before a probe; this doubles each time.', '1s', '1ms', '1h'),
+        max_open_for: duration('The longest it stays open; at least `open_for`.', '30s', '1ms', '24h'),
+      },
+      'The circuit breaker of the whole host, for when nothing answers there: DNS, TCP, TLS (docs/layers/breaker.md).',
+    ),
     credentials: key(
       credentials,
       'Whose token goes to the upstream: the caller’s, or one of our own from a file or variable.',
@@ -56,6 +67,17 @@ const upstream = section(
 const limits = section(
   {
     in_flight: integer('Calls being worked on at once; beyond it 503.', 1024, 1, 1_000_000),
+    waiting: integer(
+      'Calls that wait: for a slot, at a breaker, for the retry budget. They count here, not in `in_flight`; beyond it 503.',
+      20_000,
+      0,
+      1_000_000,
+    ),
+    per_endpoint: key(
+      integerValue(1, 1_000_000),
+      'Calls of one endpoint at once; more wait their turn. Unset, no such limit (docs/layers/bulkhead.md).',
+      null,
+    ),
     request_body: size('The largest request body; beyond it 413.', '20MiB', '1B', '64GiB'),
     buffered: size(
       'All bodies held in memory together; beyond it new ones stream, or are refused with 503.',
@@ -109,7 +131,7 @@ export const configFile = z.strictObject(
     profiles: example(
       key(
         z.record(textValue('a name of letters, digits, - and _', profileName), profile),
-        'Named sets of overrides. Shipped: standard, crm (2s base delay), sequencer (500ms), realtime (200ms, 2 retries).',
+        'Named sets of overrides. Shipped: standard, crm (2s base delay), sequencer (500ms), realtime (200ms, 2 retries), patient (waits through outages, for clients without a timeout).',
       ),
       { crm: { retry: { base_delay: '3s' } } },
     ),

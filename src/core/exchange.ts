@@ -24,7 +24,8 @@ export type WaitReason =
   | 'one_window'
   | 'budget'
   | 'pacing'
-  | 'breaker';
+  | 'breaker'
+  | 'bulkhead';
 
 /** One try on the wire, as the history keeps it. */
 export interface AttemptRecord {
@@ -56,6 +57,7 @@ export type WithheldReason =
   | 'max_retries'
   | 'body_too_large'
   | 'max_wait'
+  | 'overloaded'
   | 'interrupted';
 
 /** Why an exchange is to end early; the reason that `cancel` is aborted with. */
@@ -95,6 +97,8 @@ export interface Exchange {
   beforeSend: (() => Promise<void>) | null;
   /** History, oldest first. */
   readonly attempts: AttemptRecord[];
+  /** Attempts that failed as a breaker's probe and went back to wait: they count as no retry. */
+  failedProbes: number;
   /** The wait that the next attempt will record, and why. */
   pendingWait: { ms: number; reason: WaitReason } | null;
   /** All waits so far, ms. */
@@ -105,6 +109,15 @@ export interface Exchange {
   operationClass: OperationClass | null;
   /** Why it was not sent again, when it was not. */
   withheld: WithheldReason | null;
+}
+
+/** Notes a wait of a layer; the reason on record is that of the longest since the last attempt. */
+export function noteWait(exchange: Exchange, ms: number, reason: WaitReason): void {
+  if (ms <= 0) return;
+  exchange.waitedMs += ms;
+  const { pendingWait } = exchange;
+  const longest = pendingWait !== null && pendingWait.ms >= ms ? pendingWait.reason : reason;
+  exchange.pendingWait = { ms: (pendingWait?.ms ?? 0) + ms, reason: longest };
 }
 
 /** Whether an earlier attempt of this exchange may have taken effect (`after_unknown` rules ask this). */

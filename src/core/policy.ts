@@ -4,7 +4,9 @@
  * never changes the rules under a running call.
  */
 
+import type { BreakerPolicy } from './breaker.ts';
 import type { FailureKind } from './outcome.ts';
+import type { PacingPolicy } from './quota.ts';
 import type { OperationClass, Pauses, VerdictClass } from './verdict.ts';
 
 /** Limits of one call, in ms. */
@@ -102,6 +104,8 @@ export interface EndpointPolicy {
   readonly timeout: TimeoutPolicy;
   readonly retry: RetryPolicy;
   readonly retryBudget: RetryBudgetPolicy;
+  readonly breaker: BreakerPolicy;
+  readonly pacing: PacingPolicy;
   /** Own entries, then the shipped ones of the row, then the shipped generic map: first match wins. */
   readonly errors: readonly ErrorRule[];
   readonly answer: AnswerPromise;
@@ -112,6 +116,10 @@ export interface EndpointPolicy {
 /** Sizes and counts that hold for the whole process. */
 export interface Limits {
   readonly inFlight: number;
+  /** Calls that wait for a slot, at a breaker, for the retry budget or at a bulkhead; they do not count in `inFlight`. */
+  readonly waiting: number;
+  /** Calls of one endpoint at once; null for no such limit. */
+  readonly perEndpoint: number | null;
   readonly requestBodyBytes: number;
   readonly bufferedBytes: number;
   readonly repeatableBodyBytes: number;

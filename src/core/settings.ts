@@ -3,6 +3,7 @@
  * else reads. Types only. A reload swaps the whole object at once; a call keeps the policy it started with.
  */
 
+import type { BreakerPolicy } from './breaker.ts';
 import type { EndpointPolicy, Limits } from './policy.ts';
 
 /** A host and a port to listen on; port 0 takes a free one. */
@@ -29,6 +30,8 @@ export interface UpstreamSettings {
   readonly proxy: string | null;
   readonly caFile: string | null;
   readonly credentials: UpstreamCredentials;
+  /** Of the whole host; connection-level failures feed it. */
+  readonly breaker: BreakerPolicy;
 }
 
 /** A request line that was matched to a rule. */

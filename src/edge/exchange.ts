@@ -48,6 +48,7 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
     attempts: [],
     pendingWait: null,
     waitedMs: 0,
+    failedProbes: 0,
     upstreamMs: 0,
     operationClass: null,
     withheld: null,

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { hostBreakerPolicy } from '../../src/core/breaker.ts';
 import { ByteBudget } from '../../src/core/byte-budget.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { AnswerSink, AnswerStream, FailureKind, Outcome } from '../../src/core/outcome.ts';
@@ -14,6 +15,8 @@ import { type RecordedEvents, recordedEvents } from '../support/recorded-events.
 /** Limits small enough to be passed by a test. */
 export const LIMITS: Limits = {
   inFlight: 1024,
+  waiting: 20_000,
+  perEndpoint: null,
   requestBodyBytes: 4 * 1024 * 1024,
   bufferedBytes: 64 * 1024 * 1024,
   repeatableBodyBytes: 64 * 1024,
@@ -36,6 +39,7 @@ export function edgeSettings(overrides: Partial<Settings> = {}, of: Partial<Endp
       proxy: null,
       caFile: null,
       credentials: { kind: 'passthrough' },
+      breaker: hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 }),
     },
     limits: LIMITS,
     log: { level: 'info', redact: [] },

@@ -11,6 +11,8 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 
 export const LIMITS: Limits = {
   inFlight: 100,
+  waiting: 20_000,
+  perEndpoint: null,
   requestBodyBytes: 1_000_000,
   bufferedBytes: 1_000_000,
   repeatableBodyBytes: 1_000_000,

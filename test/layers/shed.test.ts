@@ -8,6 +8,8 @@ import { recordedEvents } from '../support/recorded-events.ts';
 
 const limits: Limits = {
   inFlight: 2,
+  waiting: 20_000,
+  perEndpoint: null,
   requestBodyBytes: 1,
   bufferedBytes: 1,
   repeatableBodyBytes: 1,

@@ -26,6 +26,8 @@ import { seededRandom } from '../support/seeded-random.ts';
 const BUFFERED_BYTES = 16 * 1024 * 1024;
 const limits = {
   inFlight: 1024,
+  waiting: 20_000,
+  perEndpoint: null,
   requestBodyBytes: 1024 * 1024,
   bufferedBytes: BUFFERED_BYTES,
   repeatableBodyBytes: 1024 * 1024,

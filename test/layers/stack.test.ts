@@ -18,6 +18,8 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 
 const limits = {
   inFlight: 100,
+  waiting: 20_000,
+  perEndpoint: null,
   requestBodyBytes: 1,
   bufferedBytes: 1,
   repeatableBodyBytes: 1,
