@@ -11,6 +11,7 @@ import { type Fault, fault, type Path, type Place, showValue } from './faults.ts
 import type { ConfigFile } from './schema.ts';
 import { loadShipped } from './shipped.ts';
 import type { Environment, Source } from './source.ts';
+import { parseAddress } from './units.ts';
 import type { Places, Validated } from './validate.ts';
 
 /** Options of the command line that are keys of the configuration. */
@@ -48,9 +49,10 @@ export async function loadSettings(request: LoadRequest): Promise<LoadResult> {
   const overrides = overridesOf(request);
   const places = placesOf(source, overrides);
   const data = withOverrides(source?.data ?? {}, overrides);
+  // The schema library is the most expensive part of a start; values that are plainly good do without it.
   const checked: Validated =
-    source === null && overrides.length === 0
-      ? { config: {}, faults: [], rowIndexes: [] }
+    source === null && overrides.every(isPlainlyGood)
+      ? { config: data as ConfigFile, faults: [], rowIndexes: [] }
       : (await import('./validate.ts')).validate(data, places);
   faults.push(...checked.faults);
   const directory = path.dirname(path.resolve(request.file ?? 'holdfast.yaml'));
@@ -107,6 +109,11 @@ function overridesOf({ env, flags }: LoadRequest): Override[] {
   return candidates.flatMap(([at, value, origin]) =>
     value === undefined || (value === '' && origin.startsWith('env')) ? [] : [{ path: at, value, origin }],
   );
+}
+
+/** Addresses are checked here as there, and the URL when it is compiled. */
+function isPlainlyGood({ path: at, value }: Override): boolean {
+  return at.at(-1) === 'listen' ? parseAddress(value) !== null : at.at(-1) === 'url' && value !== '';
 }
 
 function withOverrides(data: unknown, overrides: readonly Override[]): unknown {
