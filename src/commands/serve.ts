@@ -97,14 +97,21 @@ function every(clock: Clock, ms: number, callback: () => void): () => void {
   return () => cancel();
 }
 
+/** What Node adds to an error of `listen`: the name where it was looked up in vain, no port where that is 0. */
+interface Where {
+  readonly address: string;
+  readonly hostname: string;
+  readonly port: number;
+}
+
 /** One line that says what to do. */
 function startFault(error: unknown): string {
-  const { code, address, port, message } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-  const where = `${address ?? ''}:${port ?? ''}`;
+  const { code, address, hostname, port, message } = error as NodeJS.ErrnoException & Partial<Where>;
+  const where = `${address ?? hostname ?? ''}${port === undefined ? '' : `:${port}`}`;
   if (code === 'EADDRINUSE')
     return `${where} is in use; stop what listens there, or choose another with --listen or --admin`;
   if (code === 'EACCES') return `${where} needs privileges this user does not have; choose a port above 1023`;
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return `${where} is no address of this machine; correct listen or admin.listen`;
   return message;
 }

@@ -256,6 +256,18 @@ describe('reload', () => {
   );
 });
 
+describe('the file', () => {
+  it('is read again when it changes, without being asked', async () => {
+    const file = path.join(folderOf({ 'h.yaml': atLevel('info') }), 'h.yaml');
+    const { child, url } = await serving(upstream.origin, ['--config', file]);
+    const { hash } = await child.logged('config_loaded');
+    writeFileSync(file, atLevel('debug'));
+    await child.logged('config_loaded', (line) => line['hash'] !== hash);
+    expect((await fetch(`${url}/me`)).status).toBe(200);
+    await child.logged('attempt');
+  });
+});
+
 describe('health', () => {
   it('exits 0 when the instance is ready, and 1 with a line when none is there', async () => {
     const { child, adminUrl } = await serving(upstream.origin);
@@ -272,6 +284,14 @@ describe('health', () => {
 });
 
 describe('the log', () => {
+  it('may lose its reader: calls go on', async () => {
+    const { child, url } = await serving(upstream.origin);
+    child.process.stdout?.destroy();
+    for (let n = 0; n < 200; n += 1) expect((await fetch(`${url}/me`)).status).toBe(200);
+    child.signal('SIGTERM');
+    expect(await child.exit()).toBe(0);
+  });
+
   it('§12: is JSON, one line per exchange, and never shows a credential or a body, on failures neither', async () => {
     const [bearer, query, body, cookie, apiKey] = [secret(1), secret(2), secret(3), secret(4), secret(5)];
     const [answerBody, setCookie, holdfastToken, timeout] = [secret(6), secret(7), secret(8), secret(9)];
