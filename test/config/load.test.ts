@@ -82,9 +82,9 @@ describe('one clear line for each fault, with line, column, value, what is allow
     [
       'an unknown profile',
       'profile: sequencr',
-      '1:10: profile: no such profile; got sequencr; allowed: standard, crm, sequencer, realtime; did you mean sequencer?',
+      '1:10: profile: no such profile; got sequencr; allowed: standard, crm, sequencer, realtime',
     ],
-    ['one in a row', 'endpoints: [{ match: GET /me, profile: crn }]', 'endpoints[0].profile: no such profile; got crn'],
+    ['one in a row', 'endpoints: [{ match: GET /me, profile: crn }]', 'did you mean crm?'],
     ['a profile with a bad name', 'profiles: { "a b": {} }', 'profiles.a b: not a name; got a b'],
     ['half a TLS', 'tls: { cert_file: c.pem }', 'tls: key_file is missing'],
     [
