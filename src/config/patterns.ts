@@ -9,7 +9,7 @@
 
 const LENGTH_MAX = 500;
 /** The most ways of a pattern without an open repetition, and beside one. */
-const WAYS_MAX = [200, 10];
+const WAYS_MAX = [200, 4];
 
 /** A pattern, or what is wrong with it. */
 export type CompiledPattern =

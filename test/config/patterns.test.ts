@@ -68,7 +68,7 @@ test.each([
   expect(compilePattern(source)).toMatchObject({ ok: false, message: expect.stringMatching(message) as unknown });
 });
 
-test('whatever it takes ends within a second on 1,000 characters that nearly fit', () => {
+test('whatever it takes takes less than 2 s of processor time on 1,000 characters that nearly fit', () => {
   const atom = fc.constantFrom('a', 'b', '.', '\\w', '[ab]', '(a)', '(?:ab)', '(a|b)', '(?:a|ab)', 'a?');
   const quantified = fc
     .tuple(atom, fc.constantFrom('', '', '*', '+', '?', '{2}', '{0,9}', '{30}', '{3,}'))
@@ -90,9 +90,9 @@ test('whatever it takes ends within a second on 1,000 characters that nearly fit
       }
       seen.taken += 1;
       for (const text of texts) {
-        const from = performance.now();
+        const from = process.cpuUsage();
         compiled.pattern.test(text);
-        expect(performance.now() - from, source).toBeLessThan(1000);
+        expect(process.cpuUsage(from).user / 1000, source).toBeLessThan(2000);
       }
     }),
     { numRuns: 1000, endOnFailure: true },
