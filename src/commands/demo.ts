@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { startInstance } from '../assemble.ts';
 import { loadSettings } from '../config/load.ts';
 import { type CancelTimer, type Clock, systemClock } from '../ops/clock.ts';
-import { seededRandom } from '../simulator/base/seeded-random.ts';
+import { seededRandom } from '../ops/seeded-random.ts';
 import { readScenario } from '../simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import { type Client, type ClientContext, plainClient, sdkLikeClient } from './demo-client.ts';

@@ -38,7 +38,7 @@ export function withoutHopByHop(headers: RawHeaders): string[] {
     const name = headers[i] as string;
     if (lengths[name.length] === true) {
       const lower = name.toLowerCase();
-      if (lower === 'connection') named ??= namedBy(headerListOf(headers, 'connection') ?? '');
+      if (lower === 'connection') named ??= namedByConnection(headerListOf(headers, 'connection') ?? '');
       if (HOP_BY_HOP.has(lower)) continue;
     }
     kept.push(name, headers[i + 1] as string);
@@ -48,11 +48,13 @@ export function withoutHopByHop(headers: RawHeaders): string[] {
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-function namedBy(connection: string): ReadonlySet<string> {
-  if (connection === 'keep-alive' || connection === 'close') return NOBODY;
+/** The fields that a `Connection` value names, lower-case, without those that it cannot take away. */
+export function namedByConnection(connection: string): ReadonlySet<string> {
+  const lower = connection.toLowerCase();
+  if (lower === 'keep-alive' || lower === 'close') return NOBODY;
   const named = new Set<string>();
-  for (const token of connection.split(',')) {
-    const name = token.trim().toLowerCase();
+  for (const token of lower.split(',')) {
+    const name = token.trim();
     if (name !== '' && !NEVER_NAMED.has(name)) named.add(name);
   }
   return named;

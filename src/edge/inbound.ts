@@ -3,7 +3,8 @@
  * and taken out, `Via` added. What is left goes to the upstream in the order and case in which it came.
  */
 
-import type { RawHeaders } from '../core/raw-headers.ts';
+import { namedByConnection } from '../core/hop-by-hop.ts';
+import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { framingFault, hostFault, startLineFault } from './guard.ts';
 import { DEFAULT_PRIORITY, parseContext, parsePriority, parseTimeout } from './own-headers.ts';
 import { LOOP, type Refusal } from './refusal.ts';
@@ -61,15 +62,6 @@ const HANDLING: ReadonlyMap<string, Handling> = new Map<string, Handling>([
   ['holdfast-timeout', 'own_timeout'],
   ['holdfast-context', 'own_context'],
   ['priority', 'own_priority'],
-]);
-
-/** Fields that a `Connection` token cannot take out (semantics §10). */
-const KEPT_AGAINST_CONNECTION = new Set([
-  'host',
-  'content-length',
-  'authorization',
-  'cache-control',
-  'idempotency-key',
 ]);
 
 /** What of a request `readHead` looks at; an `IncomingMessage` is one. */
@@ -157,7 +149,8 @@ class HeadReading {
     if (typeof timeoutMs !== 'number') return timeoutMs;
     const context = this.#context === null ? null : parseContext(this.#context);
     if (isRefusal(context)) return context;
-    const headers = this.#connection === null ? this.#headers : withoutNamed(this.#headers, this.#connection);
+    const named = this.#connection === null ? null : namedByConnection(this.#connection);
+    const headers = named === null || named.size === 0 ? this.#headers : withoutHeaders(this.#headers, named);
     headers.push('Via', `${httpVersion} ${via}`);
     return {
       kind: 'head',
@@ -183,17 +176,4 @@ function isRefusal(value: object | null): value is Refusal {
 /** Whether a `Via` list has our pseudonym as the received-by of a member (RFC 9110 §7.6.3). */
 function names(list: string, via: string): boolean {
   return list.includes(via) && list.split(',').some((member) => member.trim().split(/[ \t]+/)[1] === via);
-}
-
-function withoutNamed(headers: string[], connection: string): string[] {
-  const lower = connection.toLowerCase();
-  if (lower === 'keep-alive' || lower === 'close') return headers;
-  const named = new Set(lower.split(',').map((token) => token.trim()));
-  const kept: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase();
-    if (!named.has(name) || KEPT_AGAINST_CONNECTION.has(name))
-      kept.push(headers[i] as string, headers[i + 1] as string);
-  }
-  return kept;
 }

@@ -1,7 +1,7 @@
 import type { Random } from '../ops/random.ts';
+import { seededRandom } from '../ops/seeded-random.ts';
 import type { Fault } from './base/fault.ts';
 import { paramsOf } from './base/route.ts';
-import { seededRandom } from './base/seeded-random.ts';
 import type { Rule } from './scenario.ts';
 
 interface Armed {

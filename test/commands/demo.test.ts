@@ -4,8 +4,8 @@ import { type DemoIo, demo, type StartHoldfast } from '../../src/commands/demo.t
 import { plainClient, sdkLikeClient } from '../../src/commands/demo-client.ts';
 import { makeLeads, runPipeline, tally } from '../../src/commands/demo-pipeline.ts';
 import { type Side, table } from '../../src/commands/demo-view.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { call, started } from '../simulator/support.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 function context(origin: string, clock: VirtualClock) {

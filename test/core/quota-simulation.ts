@@ -3,7 +3,7 @@ import { advanced, doubted, extended, OPEN, type Pause, passAt, passed, probed }
 import { newQuota, type Quota, rolled, type Slot, sent, slotAt, usedUp } from '../../src/core/quota.ts';
 import { type SlotResult, settled } from '../../src/core/quota-answers.ts';
 import { rateLimitOf } from '../../src/core/rate-limit.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 
 /** A server with windows of ten seconds, other clients, a clock of its own, and every kind of header. */
 export interface World {

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { explain } from '../../src/commands/explain.ts';
 import type { Settings } from '../../src/core/settings.ts';
 import type { Verdict } from '../../src/core/verdict.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { RequestReader } from '../support/request-reader.ts';
 import { answerBytes, ScriptedUpstream } from '../support/scripted-upstream.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { type Case, randomCase } from './random-answers.ts';
 
 const CASES = 1000;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { type Edge, exchangeBytes, RawClient, startEdge } from '../edge/harness.ts';
 import { answered } from '../support/exchanges.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { MALFORMED } from './malformed.corpus.ts';
 
 const VALID = 'POST /valid HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nvalid';

@@ -4,8 +4,8 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import type { FailureKind, Outcome } from '../../src/core/outcome.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
 import { type BreakerLayer, createBreaker } from '../../src/layers/breaker.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { answered, exchange, HandDriven, policy, verdict } from '../support/exchanges.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const FAIL: BreakerPolicy = {

@@ -5,8 +5,8 @@ import type { KeptPause } from '../../src/core/pause.ts';
 import type { PacingPolicy } from '../../src/core/quota.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
 import { createPacing, type Pacing } from '../../src/layers/pacing.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { answered, exchange, HandDriven, policy, verdict } from '../support/exchanges.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 interface Rig {

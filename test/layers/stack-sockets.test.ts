@@ -5,6 +5,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import { streamOf } from '../../src/core/outcome.ts';
 import type { EndpointPolicy } from '../../src/core/policy.ts';
 import { systemClock } from '../../src/ops/clock.ts';
+import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { buildStack } from '../../src/stack.ts';
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts';
 import { exchange, policy } from '../support/exchanges.ts';
@@ -21,7 +22,6 @@ import {
   truncatedChunked,
   truncatedLength,
 } from '../support/scripted-upstream.ts';
-import { seededRandom } from '../support/seeded-random.ts';
 
 const BUFFERED_BYTES = 16 * 1024 * 1024;
 const limits = {

@@ -1,4 +1,4 @@
-import type { Random } from '../../src/ops/random.ts';
+import type { Random } from './random.ts';
 
 /** Mulberry32: the same seed gives the same numbers on every machine. */
 export function seededRandom(seed: number): Random {
