@@ -87,6 +87,7 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
       operationClass: exchange.operationClass ?? match.policy.operationClass,
       verdict: outcome.verdict,
       attempts: exchange.attempts,
+      failedProbes: exchange.failedProbes,
       bodySpent: false,
       credentialRenewed: false,
       wishReason: wishReasonOf(scene, outcome),
@@ -132,6 +133,7 @@ function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }:
     failedProbes: 0,
     upstreamMs: 0,
     operationClass: null,
+    guarded: false,
     withheld: null,
   };
 }

@@ -67,6 +67,9 @@ export interface Classification {
   readonly message: string | null;
 }
 
+/** How much of an error `body:` patterns search, in characters: a pattern may take quadratic time, and errors say it early. */
+const PATTERN_TEXT_MAX = 8192;
+
 const PLAIN_OK: Classification = Object.freeze({ verdict: OK, rule: null, mapped: true, code: null, message: null });
 const PLAIN_OK_READ: Classification = Object.freeze({ ...PLAIN_OK, verdict: OK_READ });
 
@@ -110,7 +113,7 @@ export function matches(when: ErrorCondition, facts: AttemptFacts): boolean {
   const { codes, message, body } = when;
   if (codes !== null && !error?.codes.some((code) => codes.has(code))) return false;
   if (message !== null && !error?.messages.some((each) => message.test(each))) return false;
-  if (body !== null && (error === null || !body.test(error.text))) return false;
+  if (body !== null && (error === null || !body.test(error.text.slice(0, PATTERN_TEXT_MAX)))) return false;
   const bare = codes === null && message === null && body === null && when.failures === null;
   return !(bare && blamed(answer));
 }

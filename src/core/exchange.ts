@@ -107,6 +107,8 @@ export interface Exchange {
   upstreamMs: number;
   /** The class of this very request, once `idempotent_if` was evaluated; null until somebody needed it. */
   operationClass: OperationClass | null;
+  /** The upstream itself refuses a second one (`guarded_by`); looked at only when the effect of a create is unknown. */
+  guarded: boolean;
   /** Why it was not sent again, when it was not. */
   withheld: WithheldReason | null;
 }

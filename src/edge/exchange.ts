@@ -51,6 +51,7 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
     failedProbes: 0,
     upstreamMs: 0,
     operationClass: null,
+    guarded: false,
     withheld: null,
   };
 }

@@ -137,7 +137,7 @@ export function respondUnwritable(exchange: Exchange, outcome: Outcome, via: str
   streamOf(outcome)?.discard();
   return errorReply(exchange, outcome, via, {
     code: 'holdfast_answer_broken',
-    message: `The upstream's answer has a status or a header field that HTTP does not allow. ${ADVICE[effectOf(exchange, outcome)]}`,
+    message: `The upstream's answer has a status or a header field that HTTP does not allow. ${advice(effectOf(exchange, outcome), exchange)}`,
     retryAfterS: null,
     proxyStatus: 'error=http_protocol_error',
   });
@@ -159,7 +159,7 @@ function createLeftOpen(exchange: Exchange, outcome: Answered, via: string): Rep
   const named = requestId === null ? '' : ` (its request id: ${requestId})`;
   return errorReply(exchange, outcome, via, {
     code: 'holdfast_outcome_unknown',
-    message: `The upstream answered ${outcome.status}${named}. ${ADVICE.unknown}`,
+    message: `The upstream answered ${outcome.status}${named}. ${advice('unknown', exchange)}`,
     retryAfterS: null,
     proxyStatus: `received-status=${outcome.status}`,
   });
@@ -195,7 +195,7 @@ function failed(exchange: Exchange, outcome: Failed, via: string): Reply {
   const code = codeOfFailure(outcome, effect);
   return errorReply(exchange, outcome, via, {
     code,
-    message: `${whatFailed(outcome, code)} ${ADVICE[effect]}`,
+    message: `${whatFailed(outcome, code)} ${advice(effect, exchange)}`,
     retryAfterS: null,
     proxyStatus: `error=${PROXY_ERROR_OF_FAILURE[outcome.failure]}`,
   });
@@ -222,6 +222,14 @@ const ADVICE: Readonly<Record<Effect, string>> = {
   applied: 'The write was applied: look at the object before anything is sent again.',
   unknown: 'The write may or may not have been applied: look before it is sent again.',
 };
+
+/** What is known and what to do. Where the upstream itself refuses a second create, sending it again finds out. */
+function advice(effect: Effect, { guarded, policy }: Exchange): string {
+  if (effect !== 'unknown' || !guarded) return ADVICE[effect];
+  const forMs = policy.guardedForMs;
+  const within = forMs === null ? '' : ` within ${seconds(forMs)} s`;
+  return `The write may or may not have been applied. The upstream refuses a second one${within}: sent again it is created, or answered with a conflict that names it.`;
+}
 
 function refused(exchange: Exchange, outcome: Refused, via: string): Reply {
   const { code, message, retryAfterMs } = outcome;

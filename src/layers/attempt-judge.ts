@@ -59,6 +59,10 @@ async function judgeAtLength(
   const answer = await answerFacts(parts.limits(), exchange, seen);
   const operationClass = await operationClassOf(exchange);
   const found = classifyWith(parts, exchange, seen, answer, operationClass);
+  const { guardedBy } = exchange.policy;
+  if (found.verdict.effect === 'unknown' && operationClass === 'create' && guardedBy !== null) {
+    exchange.guarded = await guardedBy.holds(jsonOf(exchange.body));
+  }
   return conclude(parts, exchange, seen, times, answer, found);
 }
 

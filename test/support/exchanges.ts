@@ -65,6 +65,7 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     failedProbes: 0,
     upstreamMs: 0,
     operationClass: null,
+    guarded: false,
     withheld: null,
     ...overrides,
   };
