@@ -10,6 +10,7 @@ import type { ByteBudget } from '../core/byte-budget.ts';
 import type { RequestBody } from '../core/exchange.ts';
 import type { Limits } from '../core/policy.ts';
 import type { CancelTimer, Clock } from '../ops/clock.ts';
+import { buffersPassed } from '../ops/passing-buffers.ts';
 import { BODY_TOO_SLOW, bodyTooLarge, type Refusal } from './refusal.ts';
 
 /** Who waits for the body. */
@@ -99,8 +100,9 @@ export class InboundBody {
       return;
     }
     this.#lastChunkAtMs = clock.now();
-    if (this.#state === 'collecting') this.#hold(chunk);
-    else if (this.#out?.push(chunk) === false) this.#pause();
+    if (this.#state === 'collecting') return this.#hold(chunk);
+    buffersPassed(chunk.length);
+    if (this.#out?.push(chunk) === false) this.#pause();
   };
 
   readonly #onEnd = (): void => {

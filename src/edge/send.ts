@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AnswerSink, AnswerStream } from '../core/outcome.ts';
 import { headerOf, type RawHeaders } from '../core/raw-headers.ts';
 import type { CancelTimer, Clock } from '../ops/clock.ts';
+import { buffersPassed } from '../ops/passing-buffers.ts';
 import type { Reply } from './respond.ts';
 
 /** How long, and how much of, an upload is read and thrown away behind an early answer (semantics §10). */
@@ -76,6 +77,7 @@ export class Sending implements AnswerSink {
   }
 
   data(chunk: Buffer): void {
+    buffersPassed(chunk.length);
     if (!this.#done && !this.#client.response.write(chunk)) this.#stream?.pause();
   }
 

@@ -1,15 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RawClient } from '../edge/harness.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import {
-  type Behaviour,
-  hang,
-  intercomError,
-  json,
-  type Peer,
-  ScriptedUpstream,
-} from '../support/scripted-upstream.ts';
+import { type Behaviour, hang, intercomError, json, ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { eventually, idle, lines, standing } from './live.ts';
+
+type Peer = Parameters<Behaviour['act']>[0];
 
 const YAML = `
 version: 1

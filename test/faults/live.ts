@@ -15,12 +15,15 @@ export async function standing({ adminUrl }: TestInstance): Promise<Standing> {
 }
 
 /** Resolves when `holds` is true; asks every few milliseconds, for ten seconds at most. */
-export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+export async function eventually(
+  what: string | (() => string),
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
   for (let tries = 0; tries < 2000; tries += 1) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  throw new Error(`never: ${what}`);
+  throw new Error(`never: ${typeof what === 'string' ? what : what()}`);
 }
 
 /** Waits until nothing goes on inside, and returns what stands then. */
