@@ -7,14 +7,18 @@ import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
+import { HOST } from './core/breaker.ts';
 import { ByteBudget } from './core/byte-budget.ts';
 import type { ListenAddress, Settings } from './core/settings.ts';
 import type { Wire } from './core/wire.ts';
 import { createAdminPlane, type Readiness } from './edge/admin.ts';
+import type { BreakerOrder } from './edge/admin-breakers.ts';
+import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded } from './jobs/config-watch.ts';
 import { type Clock, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
+import { declareLayerGauges } from './ops/layer-gauges.ts';
 import { createLog } from './ops/log.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { type Random, systemRandom } from './ops/random.ts';
@@ -109,14 +113,20 @@ class Assembly implements Instance {
       wire: this.#wire(),
       random: parts.random ?? systemRandom,
       limits: () => this.#settings.limits,
+      hostPolicy: () => this.#settings.upstream.breaker,
       credentials: this.#credentials(),
     });
+    declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({ ...shared, service: this.#stack.service, newId: randomUUID });
     this.#admin = createAdminPlane({
       ...shared,
       registry: metrics.registry,
       readiness: () => this.#readiness(),
       status: () => this.#status(),
+      breakers: {
+        hold: (endpoint, order) => this.#holdBreaker(endpoint, order),
+        show: (endpoint) => shownStatus(this.#stack).breakers[endpoint],
+      },
       reload: this.config.reload,
       newId: randomUUID,
     });
@@ -147,7 +157,7 @@ class Assembly implements Instance {
 
   /** Puts another configuration in force; calls under way keep the one they started with. */
   async #apply(settings: Settings): Promise<void> {
-    const changed = JSON.stringify(settings.upstream) !== JSON.stringify(this.#settings.upstream);
+    const changed = wayOf(settings) !== wayOf(this.#settings);
     const next = changed ? await openWay(settings, this.#parts.env) : this.#way;
     const former = this.#way;
     this.#buffered.resize(settings.limits.bufferedBytes);
@@ -181,6 +191,12 @@ class Assembly implements Instance {
     return { current: () => this.#way.credentials.current(), reread: () => this.#way.credentials.reread() };
   }
 
+  #holdBreaker(endpoint: string, order: BreakerOrder): boolean {
+    if (endpoint !== HOST && !this.#settings.policies.some(({ name }) => name === endpoint)) return false;
+    this.#stack.holdBreaker(endpoint, order);
+    return true;
+  }
+
   #readiness(): Readiness {
     return this.#draining ? { ready: false, reasons: ['draining'] } : { ready: true, reasons: [] };
   }
@@ -193,11 +209,17 @@ class Assembly implements Instance {
       mode,
       ...this.#readiness(),
       config: { hash, source },
-      in_flight: this.#stack.inFlight(),
+      ...shownStatus(this.#stack),
       buffered_bytes_free: this.#buffered.freeBytes,
       upstream: { origin: upstream.origin, ...this.#way.upstream.stats() },
     };
   }
+}
+
+/** What a change of makes another way to the upstream necessary; a breaker's rules can change on the way. */
+function wayOf({ upstream }: Settings): string {
+  const { breaker: _, ...way } = upstream;
+  return JSON.stringify(way);
 }
 
 function listenOn(server: Server, { host, port }: ListenAddress): Promise<AddressInfo> {

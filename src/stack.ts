@@ -4,32 +4,58 @@
  */
 
 import { compose, type Service } from './core/service.ts';
+import type { StackStatus } from './core/status.ts';
+import { WaitingRoom } from './core/waiting-room.ts';
 import { type AttemptParts, attempt } from './layers/attempt.ts';
+import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/breaker.ts';
+import { type BulkheadParts, bulkhead } from './layers/bulkhead.ts';
 import { type DeadlineParts, deadline } from './layers/deadline.ts';
+import { createPacing, type PacingParts } from './layers/pacing.ts';
 import { type RetryParts, retry } from './layers/retry.ts';
 import { createShed, type ShedParts } from './layers/shed.ts';
 
-/** What the layers are made of; each takes its own share. */
-export type StackParts = ShedParts & DeadlineParts & RetryParts & AttemptParts;
+/** What the layers are made of; each takes its own share. The waiting room is made here, one for all. */
+export type StackParts = Omit<
+  ShedParts & DeadlineParts & RetryParts & BreakerParts & BulkheadParts & PacingParts & AttemptParts,
+  'waiting'
+>;
 
 /** The stack, and what others may ask of it. */
-export interface Stack {
+export interface Stack extends StackStatus {
   readonly service: Service;
-  /** Calls that have not really ended. */
-  readonly inFlight: () => number;
+  /** Takes a breaker in hand; `endpoint` is the name of a rule, or `host`. */
+  readonly holdBreaker: BreakerLayer['hold'];
 }
 
 /** Builds the stack of live calls. */
-export function buildStack(parts: StackParts): Stack {
+export function buildStack(given: StackParts): Stack {
+  const waiting = new WaitingRoom(() => given.limits().waiting);
+  const parts = { ...given, waiting };
   const shed = createShed(parts);
+  const breaker = createBreaker(parts);
+  const pacing = createPacing(parts);
   const layers = [
     // Outermost: what cannot be served is refused before anything is stored or buffered for it.
     shed.layer,
     // Outside retry: the total time includes every retry and every wait.
     deadline(parts),
-    // Directly around the attempt: looks at each verdict and sends again what may be sent again.
+    // Around everything that one attempt meets: looks at each verdict and sends again what may be sent again.
     retry(parts),
+    // Inside retry, so that every attempt counts, and outside what waits for room or quota: an open circuit needs neither.
+    breaker.layer,
+    // Outside pacing: a slot of the quota is taken last, it cannot be saved for later.
+    bulkhead(parts),
+    // Directly around the attempt: every call on the wire has its slot, and every answer tells about the quota.
+    pacing.layer,
   ];
-  // Innermost: one try on the wire, classified once; everybody above reads that verdict.
-  return { service: compose(layers, attempt(parts)), inFlight: shed.inFlight };
+  return {
+    // Innermost: one try on the wire, classified once; everybody above reads that verdict.
+    service: compose(layers, attempt(parts)),
+    inFlight: shed.inFlight,
+    waiting: () => waiting.taken,
+    breakers: breaker.status,
+    quotas: pacing.quotas,
+    clockSkew: pacing.clockSkew,
+    holdBreaker: breaker.hold,
+  };
 }

@@ -39,6 +39,9 @@ export interface HostBreakerPolicy {
   readonly maxOpenForMs: number;
 }
 
+/** The name of the host's breaker among those of the endpoints. */
+export const HOST = 'host';
+
 /** The host's breaker is the same machine: a window that holds nothing but failures trips it, and one probe closes it. */
 export function hostBreakerPolicy({ failures, ...times }: HostBreakerPolicy): BreakerPolicy {
   const counts = { failureRatio: 1, minRequests: failures, last: failures, halfOpenProbes: 1 };
@@ -93,12 +96,6 @@ export type Admission =
       /** When to ask again: the time of the next probe. Infinity: held open by hand. */
       readonly againAtMs: number;
     };
-
-/** What is durable of a breaker; epoch ms. */
-export type KeptBreaker =
-  | { readonly kind: 'open'; readonly untilWallMs: number; readonly opens: number }
-  | { readonly kind: 'held_open' }
-  | { readonly kind: 'held_closed' };
 
 /** Adds up to a tenth, so that the breakers of many endpoints and replicas do not probe at the same instant. */
 const JITTER = 0.1;
@@ -230,39 +227,4 @@ export function countsOf(
   if (breaker.kind !== 'closed') return { requests: 0, failures: 0 };
   const outcomes = expired(breaker.outcomes, policy, nowMs);
   return { requests: outcomes.length, failures: failuresIn(outcomes) };
-}
-
-/** What to store of it; null when it is closed. Half-open is kept as open and due. `wallOffsetMs` is wall − monotonic. */
-export function keptBreaker(breaker: Breaker, nowMs: number, wallOffsetMs: number): KeptBreaker | null {
-  switch (breaker.kind) {
-    case 'closed':
-      return null;
-    case 'open':
-      return { kind: 'open', untilWallMs: breaker.untilMs + wallOffsetMs, opens: breaker.opens };
-    case 'half_open':
-      return { kind: 'open', untilWallMs: nowMs + wallOffsetMs, opens: breaker.opens };
-    case 'held_open':
-    case 'held_closed':
-      return { kind: breaker.kind };
-  }
-}
-
-/** Takes a stored breaker up again; a time that our wall clock has made absurd is cut to what the machine could have set. */
-export function restoredBreaker(
-  kept: KeptBreaker,
-  policy: BreakerPolicy,
-  nowMs: number,
-  wallOffsetMs: number,
-): Breaker {
-  switch (kept.kind) {
-    case 'open': {
-      const opens = Number.isSafeInteger(kept.opens) && kept.opens >= 1 ? kept.opens : 1;
-      const longest = Math.max(openForMs(policy, opens) * (1 + JITTER), LONGEST_RETRY_AFTER_MS);
-      const untilMs = kept.untilWallMs - wallOffsetMs;
-      return { kind: 'open', epoch: 0, opens, untilMs: untilMs <= nowMs + longest ? untilMs : nowMs + longest };
-    }
-    case 'held_open':
-    case 'held_closed':
-      return { kind: kept.kind, epoch: 0 };
-  }
 }

@@ -2,7 +2,7 @@
  * The pause that all callers of a token (or of one endpoint) share after a 429. It is only ever extended, and when it
  * ends one probe goes first: had we misread the server's clock, one call would pay for it, not 200. The obvious other
  * choice, every call sleeping by itself, wakes them all at the same instant. Kept apart from the quota machine because
- * it must outlive everything that may be evicted, and a restart.
+ * it must outlive everything that may be evicted.
  *
  *     open ──extended──▶ paused ──until──▶ probing ──probe answered──▶ open
  *       └───doubted────────────────────────▲  └──probe throttled──▶ paused
@@ -19,11 +19,6 @@ export type Pause =
       /** The probe under way. */
       readonly out: { readonly ordinal: number; readonly sentAtMs: number } | null;
     };
-
-/** What is durable of a pause; epoch ms. */
-export interface KeptPause {
-  readonly untilWallMs: number;
-}
 
 /** No pause. */
 export const OPEN: Pause = { kind: 'open' };
@@ -100,15 +95,4 @@ export function probed(pause: Pause, ordinal: number, result: 'answered' | 'noth
   if (pause.kind !== 'probing' || pause.first === null || ordinal < pause.first) return pause;
   if (result === 'answered') return OPEN;
   return pause.out?.ordinal === ordinal ? { ...pause, out: null } : pause;
-}
-
-/** What to store of it; null when there is nothing to remember. `wallOffsetMs` is wall − monotonic. */
-export function keptPause(pause: Pause, wallOffsetMs: number): KeptPause | null {
-  return pause.kind === 'paused' ? { untilWallMs: pause.untilMs + wallOffsetMs } : null;
-}
-
-/** Takes a stored pause up again; one that has ended, or a broken row, still wants a probe first. */
-export function restoredPause(kept: KeptPause, nowMs: number, wallOffsetMs: number): Pause {
-  const untilMs = Math.min(kept.untilWallMs - wallOffsetMs, nowMs + LONGEST_RETRY_AFTER_MS);
-  return untilMs > nowMs ? { kind: 'paused', untilMs } : DOUBT;
 }

@@ -47,6 +47,11 @@ function open(): Account {
   return { deposits: new Float64Array(BUCKETS), withdrawals: new Float64Array(BUCKETS), newest: 0 };
 }
 
+/** How long until time alone can change the cover, ms; more than 0. */
+export function nextBucketMs(nowMs: number): number {
+  return BUCKET_MS - (nowMs % BUCKET_MS);
+}
+
 /** A client request was dispatched for the first time. `nowMs` is monotonic, here and below. */
 export function deposit(budget: RetryBudget, operationClass: OperationClass, ratio: number, nowMs: number): void {
   payIn(budget.classes[operationClass], ratio, nowMs);

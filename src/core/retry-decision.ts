@@ -21,6 +21,8 @@ export interface RetryFacts {
   readonly verdict: Verdict;
   /** All attempts of the exchange, that one included. */
   readonly attempts: readonly AttemptRecord[];
+  /** Of those, probes that went back to wait at their breaker. */
+  readonly failedProbes: number;
   /** The body was a stream, and it is gone. */
   readonly bodySpent: boolean;
   /** The upstream credential was rejected, and has been replaced since. */
@@ -47,7 +49,7 @@ export function decideRetry(facts: RetryFacts): RetryDecision {
   if (!renewed && verdict.class !== 'transient' && verdict.class !== 'throttled') return not(null);
   if (!verdict.repeatable) return not(wouldRepeat(facts) ? 'body_too_large' : 'not_repeatable');
   if (renewed) return fitting(facts, 0, 'backoff', 0);
-  if (facts.attempts.length > policy.maxRetries) return not('max_retries');
+  if (countedOf(facts) > policy.maxRetries) return not('max_retries');
   const wishMs = verdict.retryAfterMs;
   if (wishMs !== null && wishMs > policy.maxWaitMs) return not('max_wait');
   const cost = costOf(facts);
@@ -71,10 +73,16 @@ function wouldRepeat({ bodySpent, verdict, operationClass }: RetryFacts): boolea
   return bodySpent && (verdict.effect === 'none' || operationClass !== 'create');
 }
 
-function ownDelayMs({ policy, attempts, random }: RetryFacts): number {
+/** A probe that failed cost its call no retry. */
+function countedOf({ attempts, failedProbes }: RetryFacts): number {
+  return attempts.length - failedProbes;
+}
+
+function ownDelayMs(facts: RetryFacts): number {
+  const { policy, attempts, random } = facts;
   const last = attempts.at(-1);
   const previousMs = last?.waitReason === 'backoff' ? last.waitedMs : 0;
-  return backoffMs(policy, Math.max(attempts.length, 1), random, previousMs);
+  return backoffMs(policy, Math.max(countedOf(facts), 1), random, previousMs);
 }
 
 /**

@@ -11,6 +11,7 @@ import type { HoldfastCode } from '../core/outcome.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Events } from '../ops/events.ts';
 import { adminAccess } from './admin-access.ts';
+import { type BreakerControl, holdBreaker } from './admin-breakers.ts';
 
 /** Whether the instance can serve, and what hinders it. */
 export interface Readiness {
@@ -33,6 +34,7 @@ export interface AdminParts {
   readonly events: Events;
   readonly readiness: () => Readiness;
   readonly status: () => Record<string, unknown>;
+  readonly breakers: BreakerControl;
   readonly reload: () => Promise<ReloadResult>;
   readonly newId: () => string;
 }
@@ -89,6 +91,10 @@ export function createAdminApp(parts: AdminParts): Hono {
   app.get('/api/config', (c) => {
     const { hash, source, shown } = parts.settings();
     return c.json({ hash, source, config: shown });
+  });
+  app.post('/api/breakers/:endpoint/:order', (c) => {
+    const result = holdBreaker(parts.breakers, c.req.param('endpoint'), c.req.param('order'));
+    return result.ok ? c.json(result.breaker) : refuse(c, 404, 'holdfast_not_found', result.message);
   });
   app.post('/api/config/reload', async (c) => {
     const result = await parts.reload();

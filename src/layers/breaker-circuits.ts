@@ -1,6 +1,6 @@
 /**
  * The breakers of one upstream: one per endpoint rule and one for the host, admitted and settled together. A call needs
- * both; neither changes state for a call that the other refuses. Transitions are told and kept here, in one place.
+ * both; neither changes state for a call that the other refuses. Transitions are told here, in one place.
  */
 
 import {
@@ -11,25 +11,17 @@ import {
   type BreakerResult,
   countsOf,
   ended,
+  HOST,
   held,
-  type KeptBreaker,
-  keptBreaker,
   newBreaker,
-  restoredBreaker,
 } from '../core/breaker.ts';
+import type { BreakerStatus } from '../core/status.ts';
 import type { Clock } from '../ops/clock.ts';
-
-/** The name of the host's breaker among those of the endpoints. */
-export const HOST = 'host';
 
 /** What the breakers are made of. */
 export interface CircuitParts {
   readonly clock: Clock;
-  /** Breakers that outlived the process, by endpoint. */
-  readonly restored: ReadonlyMap<string, KeptBreaker>;
-  /** Null: nothing needs to be kept any more. */
-  readonly keepBreaker: (endpoint: string, kept: KeptBreaker | null) => void;
-  readonly onTransition: (endpoint: string, to: BreakerKind) => void;
+  readonly events: { breakerChanged(endpoint: string, from: BreakerKind, to: BreakerKind): void };
 }
 
 /** The policies of one call. */
@@ -44,26 +36,14 @@ export interface Ticket {
   readonly hostEpoch: number;
 }
 
-/** One breaker, for status and metrics. */
-export interface BreakerStatus {
-  readonly endpoint: string;
-  readonly kind: BreakerKind;
-  /** Seconds until the next probe; 0 unless open. */
-  readonly opensInSeconds: number;
-  readonly requests: number;
-  readonly failures: number;
-}
-
 /** All breakers of an upstream. */
 export class Circuits {
   readonly #parts: CircuitParts;
   readonly #breakers = new Map<string, Breaker>();
   readonly #policies = new Map<string, BreakerPolicy>();
-  readonly #restored: Map<string, KeptBreaker>;
 
   constructor(parts: CircuitParts) {
     this.#parts = parts;
-    this.#restored = new Map(parts.restored);
   }
 
   /** The ticket, or the time to ask again; Infinity when a hand holds it open. */
@@ -110,11 +90,7 @@ export class Circuits {
 
   /** Takes a breaker in hand; every name is taken, the caller knows the endpoints. */
   hold(endpoint: string, order: 'open' | 'close' | 'auto'): void {
-    const policy = this.#policies.get(endpoint);
-    const kept = this.#breakers.get(endpoint);
-    const breaker = kept ?? (policy === undefined ? newBreaker() : this.#get(endpoint, policy));
-    this.#set(endpoint, held(breaker, order));
-    this.#restored.delete(endpoint);
+    this.#set(endpoint, held(this.#breakers.get(endpoint) ?? newBreaker(), order));
   }
 
   status(): BreakerStatus[] {
@@ -122,33 +98,23 @@ export class Circuits {
     return [...this.#breakers].map(([endpoint, breaker]) => {
       const policy = this.#policies.get(endpoint);
       const counts = policy === undefined ? { requests: 0, failures: 0 } : countsOf(breaker, policy, nowMs);
-      const opensInSeconds = breaker.kind === 'open' ? Math.max(0, breaker.untilMs - nowMs) / 1000 : 0;
-      return { endpoint, kind: breaker.kind, opensInSeconds, ...counts };
+      const probeInSeconds = breaker.kind === 'open' ? Math.max(0, breaker.untilMs - nowMs) / 1000 : 0;
+      return { endpoint, kind: breaker.kind, probeInSeconds, ...counts };
     });
   }
 
+  /** The policy of the last call is that of status. */
   #get(endpoint: string, policy: BreakerPolicy): Breaker {
-    const known = this.#breakers.get(endpoint);
-    if (known !== undefined) {
-      this.#policies.set(endpoint, policy);
-      return known;
-    }
-    const { clock } = this.#parts;
-    const kept = this.#restored.get(endpoint);
-    const offsetMs = clock.wall() - clock.now();
-    const breaker = kept === undefined ? newBreaker() : restoredBreaker(kept, policy, clock.now(), offsetMs);
-    this.#breakers.set(endpoint, breaker);
-    this.#policies.set(endpoint, policy);
-    return breaker;
+    if (this.#policies.get(endpoint) !== policy) this.#policies.set(endpoint, policy);
+    return this.#breakers.get(endpoint) ?? newBreaker();
   }
 
   #set(endpoint: string, breaker: Breaker): void {
     const before = this.#breakers.get(endpoint);
+    if (before === breaker) return;
     this.#breakers.set(endpoint, breaker);
-    if (before?.epoch === breaker.epoch) return;
-    const { clock, keepBreaker, onTransition } = this.#parts;
-    keepBreaker(endpoint, keptBreaker(breaker, clock.now(), clock.wall() - clock.now()));
-    onTransition(endpoint, breaker.kind);
+    const from = before?.kind ?? 'closed';
+    if (from !== breaker.kind) this.#parts.events.breakerChanged(endpoint, from, breaker.kind);
   }
 }
 

@@ -8,6 +8,7 @@ import { CALM, nextProbe, type Patience, probeEnded, probeStarted, type WaitingH
 import { WaitingLine } from '../core/waiting-line.ts';
 import type { CancelTimer, Clock } from '../ops/clock.ts';
 import type { Circuits, Policies, Ticket } from './breaker-circuits.ts';
+import { itself, type LetGo, waitInLine } from './wait.ts';
 
 /** A call that may go. */
 export interface Released {
@@ -17,7 +18,7 @@ export interface Released {
 }
 
 interface EndpointLine {
-  readonly line: WaitingLine<(released: Released) => void>;
+  readonly line: WaitingLine<LetGo<Released>>;
   /** Those of the call that joined last: a reload reaches the line with the next call. */
   policies: Policies;
 }
@@ -41,25 +42,16 @@ export class BreakerLine {
 
   /** Waits, by age, until `lastMs` at most. Null when the call was cancelled or its time was up. */
   wait(exchange: Exchange, policies: Policies, lastMs: number): Promise<Released | null> {
-    const { signal } = exchange.cancel;
-    if (signal.aborted) return Promise.resolve(null);
     const { line } = this.#lineOf(exchange.policy.name, policies);
-    return new Promise((resolve) => {
-      const end = (released: Released | null): void => {
-        cancelTimer();
-        signal.removeEventListener('abort', leave);
-        resolve(released);
-      };
-      const leave = (): void => {
-        if (!line.remove(place)) return;
-        end(null);
-        this.pump();
-      };
-      const place = line.push(0, exchange.receivedAtMs, end);
-      const cancelTimer = this.#clock.timer(lastMs - this.#clock.now(), leave);
-      signal.addEventListener('abort', leave, { once: true });
-      this.pump();
+    const waited = waitInLine<Released, LetGo<Released>>(this.#clock, exchange, {
+      line,
+      urgency: 0,
+      lastMs,
+      valueOf: itself,
+      onLeft: () => this.pump(),
     });
+    this.pump();
+    return waited;
   }
 
   /** A released call has ended. */
@@ -118,7 +110,7 @@ export class BreakerLine {
       known.policies = policies;
       return known;
     }
-    const created = { line: new WaitingLine<(released: Released) => void>(), policies };
+    const created = { line: new WaitingLine<LetGo<Released>>(), policies };
     this.#lines.set(endpoint, created);
     return created;
   }

@@ -6,23 +6,24 @@
  */
 
 import type { BreakerPolicy, BreakerResult } from '../core/breaker.ts';
-import type { Exchange } from '../core/exchange.ts';
+import { type Exchange, noteWait } from '../core/exchange.ts';
 import { type Outcome, type Refused, streamOf } from '../core/outcome.ts';
 import type { Layer, Service } from '../core/service.ts';
+import type { BreakerStatus } from '../core/status.ts';
 import { refusedVerdict } from '../core/verdict.ts';
+import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
 import type { Random } from '../ops/random.ts';
-import { type BreakerStatus, type CircuitParts, Circuits, type Policies } from './breaker-circuits.ts';
+import { type CircuitParts, Circuits, type Policies } from './breaker-circuits.ts';
 import { BreakerLine, type Released } from './breaker-line.ts';
+import { BEFORE_DEADLINE_MS } from './wait.ts';
 
 /** What the layer is made of. */
 export interface BreakerParts extends CircuitParts {
   readonly random: Random;
-  readonly policyOf: (exchange: Exchange) => BreakerPolicy;
   /** Of the host: fed by connection-level failures only. Read per call, a reload may change it. */
   readonly hostPolicy: () => BreakerPolicy;
-  readonly wouldHave: (exchange: Exchange, action: string) => void;
-  /** Calls that wait, here and for slots, against `limits.waiting`. */
-  readonly waiting: { enter(): boolean; leave(): void };
+  readonly events: CircuitParts['events'] & { wouldHave(exchange: Exchange, action: string): void };
+  readonly waiting: WaitingRoom;
 }
 
 /** The layer, its state, and its handle. */
@@ -34,9 +35,6 @@ export interface BreakerLayer {
 }
 
 const HELD_RETRY_AFTER_MS = 30_000;
-/** A wait ends before the deadline does, so that its caller learns what it waited for and when to come back. */
-const BEFORE_DEADLINE_MS = 20;
-const OVERLOADED_RETRY_AFTER_MS = 1000;
 
 /** Stops calls to what is down, and lets probes find out when it is up again. */
 export function createBreaker(parts: BreakerParts): BreakerLayer {
@@ -51,6 +49,7 @@ export function createBreaker(parts: BreakerParts): BreakerLayer {
       if ('kind' in released) return released;
       const outcome = await attempted(parts, circuits, line, inner, exchange, policies, released);
       if (released.probe === null || !goesBack(exchange, outcome)) return outcome;
+      exchange.failedProbes += 1;
       streamOf(outcome)?.discard();
     }
   };
@@ -66,7 +65,7 @@ export function createBreaker(parts: BreakerParts): BreakerLayer {
 
 /** The host's open time neither grows nor exceeds the endpoint's for those who wait. */
 function policiesOf(parts: BreakerParts, exchange: Exchange): Policies {
-  const endpoint = parts.policyOf(exchange);
+  const endpoint = exchange.policy.breaker;
   const host = parts.hostPolicy();
   if (endpoint.whenOpen === 'fail') return { endpoint, host };
   const openForMs = Math.min(host.openForMs, endpoint.openForMs);
@@ -92,15 +91,15 @@ function enter(
     const ticket = circuits.admit(name, policies);
     if (typeof ticket !== 'number') return { ticket, probe: null };
     if (mode === 'observe') {
-      parts.wouldHave(exchange, waits ? 'wait at the open breaker' : 'refuse at the open breaker');
+      parts.events.wouldHave(exchange, waits ? 'wait at the open breaker' : 'refuse at the open breaker');
       return { ticket: circuits.pass(name, policies), probe: null };
     }
     return refusal(ticket - parts.clock.now());
   }
-  return waitInLine(parts, circuits, line, exchange, policies, lastMs);
+  return joinLine(parts, circuits, line, exchange, policies, lastMs);
 }
 
-async function waitInLine(
+async function joinLine(
   parts: BreakerParts,
   circuits: Circuits,
   line: BreakerLine,
@@ -110,10 +109,10 @@ async function waitInLine(
 ): Promise<Released | Refused> {
   const { clock, waiting } = parts;
   const startedAtMs = clock.now();
-  if (!waiting.enter()) return full();
+  if (!waiting.enter()) return roomFull('breaker');
   const released = await line.wait(exchange, policies, lastMs);
   waiting.leave();
-  noteWait(exchange, clock.now() - startedAtMs);
+  noteWait(exchange, clock.now() - startedAtMs, 'breaker');
   if (released !== null) return released;
   const dueAtMs = circuits.dueAt(exchange.policy.name, policies);
   return refusal(dueAtMs === 'closed' ? 0 : dueAtMs - clock.now());
@@ -178,12 +177,6 @@ function goesBack(exchange: Exchange, outcome: Outcome): boolean {
   return outcome.verdict.countsAgainstBreaker && outcome.verdict.repeatable;
 }
 
-function noteWait(exchange: Exchange, waitedMs: number): void {
-  if (waitedMs <= 0) return;
-  exchange.waitedMs += waitedMs;
-  exchange.pendingWait = { ms: (exchange.pendingWait?.ms ?? 0) + waitedMs, reason: 'breaker' };
-}
-
 function refusal(againInMs: number): Refused {
   const retryAfterMs = againInMs === Infinity ? HELD_RETRY_AFTER_MS : Math.max(1, againInMs);
   return {
@@ -193,16 +186,5 @@ function refusal(againInMs: number): Refused {
     message: 'The upstream fails on this endpoint, so nothing was sent. Send it again after Retry-After.',
     retryAfterMs,
     verdict: refusedVerdict('breaker_open', retryAfterMs),
-  };
-}
-
-function full(): Refused {
-  return {
-    kind: 'refused',
-    by: 'breaker',
-    code: 'holdfast_overloaded',
-    message: 'Too many calls are waiting. Nothing was sent; send this one again later, or raise limits.waiting.',
-    retryAfterMs: OVERLOADED_RETRY_AFTER_MS,
-    verdict: refusedVerdict('overloaded', OVERLOADED_RETRY_AFTER_MS),
   };
 }

@@ -10,13 +10,8 @@ import type { Slot } from '../core/quota.ts';
 import type { LocalRateLimit, SlotResult } from '../core/quota-answers.ts';
 import { rateLimitOf } from '../core/rate-limit.ts';
 import { headerOf } from '../core/raw-headers.ts';
+import type { ClockDifference } from '../core/status.ts';
 import type { Clock } from '../ops/clock.ts';
-
-/** Server's clock − our wall clock, and how far that may be off; seconds. */
-export interface ClockDifference {
-  readonly seconds: number;
-  readonly errorSeconds: number;
-}
 
 /** A call of which nothing came back. */
 export const LOST: SlotResult = { kind: 'lost' };

@@ -62,6 +62,8 @@ class Waiter {
 }
 
 const GATES_MAX = 10_000;
+/** Sixty windows. */
+const QUIET_MS = 600_000;
 
 /** A line before a pause and a quota. */
 export class Gate {
@@ -70,15 +72,14 @@ export class Gate {
   /** An endpoint's gate paces nothing: its quota stays unpaced and only numbers the calls. */
   readonly #paced: boolean;
   #quota: Quota;
-  #pause: Pause;
+  #pause: Pause = OPEN;
   #cancelTimer: CancelTimer | null = null;
   #wakeAtMs = Infinity;
 
-  constructor(clock: Clock, paced: boolean, pause: Pause = OPEN) {
+  constructor(clock: Clock, paced: boolean) {
     this.#clock = clock;
     this.#paced = paced;
     this.#quota = newQuota(clock.now());
-    this.#pause = pause;
   }
 
   get quota(): Quota {
@@ -89,9 +90,20 @@ export class Gate {
     return this.#pause;
   }
 
-  /** Nothing is under way, waits or is remembered here: it may be forgotten. */
+  /** Nothing is under way, waits or is remembered here. */
   get idle(): boolean {
-    return this.line.length === 0 && this.#quota.inFlight === 0 && this.#pause.kind === 'open';
+    return this.#unused && this.#pause.kind === 'open';
+  }
+
+  /** Nobody has used it for so long that what it remembers is worth nothing. */
+  get quiet(): boolean {
+    const nowMs = this.#clock.now();
+    const paused = this.#pause.kind === 'paused' && this.#pause.untilMs > nowMs;
+    return this.#unused && !paused && nowMs - this.#quota.endsAtMs > QUIET_MS;
+  }
+
+  get #unused(): boolean {
+    return this.line.length === 0 && this.#quota.inFlight === 0;
   }
 
   /** Passes at once when nobody waits and a slot is free; null otherwise. */
@@ -204,7 +216,12 @@ export class Gates {
 
   /** Opens one when there is none. */
   getOrCreate(key: string): Gate {
-    return this.#gates.get(key) ?? this.restore(key, OPEN);
+    const known = this.#gates.get(key);
+    if (known !== undefined) return known;
+    if (this.#gates.size >= GATES_MAX) this.#forgetOne();
+    const gate = new Gate(this.#clock, this.#paced);
+    this.#gates.set(key, gate);
+    return gate;
   }
 
   /** Null, and forgotten, when nothing is going on there. */
@@ -215,17 +232,14 @@ export class Gates {
     return null;
   }
 
-  /** Opens one with a pause that was kept. */
-  restore(key: string, pause: Pause): Gate {
-    if (this.#gates.size >= GATES_MAX) this.#forgetOne();
-    const gate = new Gate(this.#clock, this.#paced, pause);
-    this.#gates.set(key, gate);
-    return gate;
+  /** Forgets those that nobody has used for ten minutes. */
+  forgetQuiet(): void {
+    for (const [key, gate] of this.#gates) if (gate.quiet) this.#gates.delete(key);
   }
 
   #forgetOne(): void {
     for (const [key, gate] of this.#gates) {
-      if (!gate.idle) continue;
+      if (!gate.idle && !gate.quiet) continue;
       this.#gates.delete(key);
       return;
     }

@@ -5,30 +5,28 @@
  * Inside the breaker, so that no slot is spent on an open circuit, and around `attempt`, so that every retry is counted.
  */
 
-import type { Exchange } from '../core/exchange.ts';
+import { type Exchange, noteWait } from '../core/exchange.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
-import { type KeptPause, keptPause, passAt, pauseEnd, restoredPause } from '../core/pause.ts';
+import { passAt, pauseEnd } from '../core/pause.ts';
 import { earliestAt, foreignSpend, freeSlots, type PacingPolicy, type Slot } from '../core/quota.ts';
 import type { SlotResult } from '../core/quota-answers.ts';
 import type { Layer, Service } from '../core/service.ts';
+import type { ClockDifference, QuotaStatus } from '../core/status.ts';
 import { refusedVerdict } from '../core/verdict.ts';
 import { CONTINUATION } from '../core/waiting-line.ts';
+import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Random } from '../ops/random.ts';
-import { AnswerReading, type ClockDifference, LOST } from './pacing-answers.ts';
+import { AnswerReading, LOST } from './pacing-answers.ts';
 import { type Gate, Gates, type Urgency } from './pacing-gate.ts';
+import { BEFORE_DEADLINE_MS } from './wait.ts';
 
 /** What the layer is made of. */
 export interface PacingParts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly policyOf: (exchange: Exchange) => PacingPolicy;
   readonly events: PacingEvents;
-  /** Calls that wait, here and at breakers, against `limits.waiting`. */
   readonly waiting: WaitingRoom;
-  /** Pauses that outlived the process, by token; and where to keep new ones. */
-  readonly restored: ReadonlyMap<string, KeptPause>;
-  readonly keepPause: (token: string, kept: KeptPause) => void;
 }
 
 /** What the layer has to tell. */
@@ -38,26 +36,6 @@ export interface PacingEvents {
   wouldHave(exchange: Exchange, action: string): void;
 }
 
-/** Places for calls that wait. */
-export interface WaitingRoom {
-  /** False when it is full. */
-  enter(): boolean;
-  leave(): void;
-}
-
-/** One token's quota, for status and metrics; seconds and counts. */
-export interface QuotaStatus {
-  readonly token: string;
-  /** Null as long as no answer named it. */
-  readonly limit: number | null;
-  readonly remaining: number | null;
-  readonly resetSeconds: number | null;
-  readonly foreign: number;
-  /** Seconds from now; 0 when not paused. */
-  readonly pausedSeconds: number;
-  readonly waiting: number;
-}
-
 /** The layer, and what it knows. */
 export interface Pacing {
   readonly layer: Layer;
@@ -65,8 +43,6 @@ export interface Pacing {
   readonly clockSkew: () => ClockDifference | null;
 }
 
-/** A wait ends before the deadline does, so that its caller learns what it waited for and when to come back. */
-const BEFORE_DEADLINE_MS = 20;
 const URGENT_UP_TO = 2;
 const SCROLL = 'GET /companies/scroll';
 
@@ -100,14 +76,11 @@ class Pacer {
     this.#reading = new AnswerReading(parts.clock);
     this.#tokens = new Gates(parts.clock, true);
     this.#endpoints = new Gates(parts.clock, false);
-    for (const [token, kept] of parts.restored) {
-      this.#tokens.restore(token, restoredPause(kept, parts.clock.now(), this.#wallOffsetMs()));
-    }
   }
 
   /** Not async: a frame for each of ten thousand waiting calls would be most of what they cost. */
   run(inner: Service, exchange: Exchange): Promise<Outcome> {
-    const policy = this.#parts.policyOf(exchange);
+    const policy = exchange.policy.pacing;
     if (!policy.enabled) return inner(exchange);
     const urgency = isContinuation(exchange) ? CONTINUATION : exchange.priority;
     const standing: Standing = {
@@ -149,7 +122,7 @@ class Pacer {
     const lastMs = Math.min(exchange.deadlineAtMs - BEFORE_DEADLINE_MS, startedAtMs + policy.maxWaitMs);
     const earliestMs = this.#earliest(standing);
     if (earliestMs > lastMs) return tooLong(earliestMs - startedAtMs);
-    if (!waiting.enter()) return full();
+    if (!waiting.enter()) return roomFull('pacing');
     try {
       let endpointSlot: Slot | null = null;
       if (endpoint !== null) {
@@ -165,7 +138,7 @@ class Pacer {
     } finally {
       waiting.leave();
       const waitedMs = clock.now() - startedAtMs;
-      noteWait(exchange, waitedMs);
+      noteWait(exchange, waitedMs, 'pacing');
       events.waitedForSlot(exchange, waitedMs);
     }
   }
@@ -177,13 +150,11 @@ class Pacer {
   }
 
   #settle(exchange: Exchange, standing: Standing, passage: Passage, outcome: Outcome | null): void {
-    const { clock, random, events, keepPause } = this.#parts;
+    const { clock, random, events } = this.#parts;
     const { token } = standing;
     const result = outcome === null ? LOST : this.#reading.resultOf(outcome, passage.slot, random());
     const pause = token.settle(passage.slot, result);
     if (pause !== null) {
-      const kept = keptPause(pause, this.#wallOffsetMs());
-      if (kept !== null) keepPause(exchange.credentialRef, kept);
       events.paused(exchange.credentialRef, passAt(pause, clock.now()) - clock.now(), null);
     }
     const pausesEndpoint = outcome?.verdict.pauses === 'endpoint';
@@ -210,25 +181,43 @@ class Pacer {
     return this.#endpoints.size === 0 ? null : this.#endpoints.getBusy(endpointKey(exchange));
   }
 
-  #wallOffsetMs(): number {
-    return this.#parts.clock.wall() - this.#parts.clock.now();
-  }
-
   clockSkew(): ClockDifference | null {
     return this.#reading.clockSkew();
   }
 
+  /** Those first that hold calls back, then those whose window is open. */
   quotas(): QuotaStatus[] {
     const nowMs = this.#parts.clock.now();
-    return [...this.#tokens.entries()].map(([token, { quota, pause, line }]) => ({
-      token,
-      limit: quota.kind === 'learned' ? quota.limit : null,
-      remaining: quota.kind === 'learned' ? freeSlots(quota) : null,
-      resetSeconds: quota.kind === 'learned' ? Math.max(0, quota.endsAtMs - nowMs) / 1000 : null,
-      foreign: foreignSpend(quota),
-      pausedSeconds: pause.kind === 'paused' ? Math.max(0, pause.untilMs - nowMs) / 1000 : 0,
-      waiting: line.length,
-    }));
+    const paused = this.#pausedEndpoints(nowMs);
+    this.#endpoints.forgetQuiet();
+    this.#tokens.forgetQuiet();
+    const statuses = [...this.#tokens.entries()].map(
+      ([token, { quota, pause, line }]): QuotaStatus => ({
+        token,
+        limit: quota.kind === 'learned' ? quota.limit : null,
+        remaining: quota.kind === 'learned' ? freeSlots(quota) : null,
+        resetSeconds: quota.kind === 'learned' ? Math.max(0, quota.endsAtMs - nowMs) / 1000 : null,
+        foreign: foreignSpend(quota),
+        pausedSeconds: pause.kind === 'paused' ? Math.max(0, pause.untilMs - nowMs) / 1000 : 0,
+        pausedEndpoints: paused.get(token) ?? {},
+        waiting: line.length,
+      }),
+    );
+    const windowOf = (status: QuotaStatus): number => status.resetSeconds ?? 0;
+    return statuses.sort(
+      (a, b) => b.waiting - a.waiting || b.pausedSeconds - a.pausedSeconds || windowOf(b) - windowOf(a),
+    );
+  }
+
+  #pausedEndpoints(nowMs: number): Map<string, Record<string, number>> {
+    const byToken = new Map<string, Record<string, number>>();
+    for (const [key, { pause }] of this.#endpoints.entries()) {
+      if (pause.kind !== 'paused' || pause.untilMs <= nowMs) continue;
+      const at = key.indexOf(' ');
+      const token = key.slice(0, at);
+      byToken.set(token, { ...byToken.get(token), [key.slice(at + 1)]: (pause.untilMs - nowMs) / 1000 });
+    }
+    return byToken;
   }
 }
 
@@ -252,26 +241,10 @@ function endpointKey(exchange: Exchange): string {
   return `${exchange.credentialRef} ${exchange.policy.name}`;
 }
 
-function noteWait(exchange: Exchange, waitedMs: number): void {
-  if (waitedMs <= 0) return;
-  exchange.waitedMs += waitedMs;
-  const { pendingWait } = exchange;
-  const longer = pendingWait !== null && pendingWait.ms >= waitedMs ? pendingWait.reason : 'pacing';
-  exchange.pendingWait = { ms: (pendingWait?.ms ?? 0) + waitedMs, reason: longer };
-}
-
 function tooLong(ms: number): Refused {
   const retryAfterMs = Math.max(1, ms);
   const message =
     'The quota of this token leaves no slot in time for this call; nothing was sent. Send it again later.';
-  return refused('holdfast_quota_wait', 'quota_wait', message, retryAfterMs);
-}
-
-function full(): Refused {
-  const message = 'Too many calls are waiting. Nothing was sent; send this one again later, or raise limits.waiting.';
-  return refused('holdfast_overloaded', 'overloaded', message, 1000);
-}
-
-function refused(code: Refused['code'], reason: string, message: string, retryAfterMs: number): Refused {
-  return { kind: 'refused', by: 'pacing', code, message, retryAfterMs, verdict: refusedVerdict(reason, retryAfterMs) };
+  const verdict = refusedVerdict('quota_wait', retryAfterMs);
+  return { kind: 'refused', by: 'pacing', code: 'holdfast_quota_wait', message, retryAfterMs, verdict };
 }

@@ -13,12 +13,14 @@ import { AttemptDurations } from '../core/attempt-durations.ts';
 import { type Exchange, effectOfAttempts, type WaitReason, type WithheldReason } from '../core/exchange.ts';
 import { type Answered, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
 import { serverWish } from '../core/retry-after.ts';
-import { createRetryBudget, deposit, type RetryBudget, refund, withdraw } from '../core/retry-budget.ts';
 import { decideRetry, type RetryDecision } from '../core/retry-decision.ts';
 import type { Layer, Service } from '../core/service.ts';
+import type { WaitingRoom } from '../core/waiting-room.ts';
 import { type Clock, sleep } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 import type { Random } from '../ops/random.ts';
+import { type Charge, RetryAllowance } from './retry-allowance.ts';
+import { BEFORE_DEADLINE_MS } from './wait.ts';
 
 /** What the layer is made of. */
 export interface RetryParts {
@@ -27,23 +29,25 @@ export interface RetryParts {
   readonly events: Events;
   /** Reads our own upstream credential again: whether it changed, or null when callers bring theirs. Never rejects. */
   readonly credentials: { reread(): Promise<boolean | null> };
+  readonly waiting: WaitingRoom;
 }
 
 interface State extends RetryParts {
-  readonly budget: RetryBudget;
+  readonly allowance: RetryAllowance;
   readonly durations: AttemptDurations;
   /** Wall time; what was sent before it carried the old credential. */
   credentialChangedAtMs: number;
   rereading: Promise<boolean | null> | null;
 }
 
-type Retry = Extract<RetryDecision, { retry: true }>;
+/** A retry that is decided; without `charge` it waits for cover after its backoff. */
+type Plan = Extract<RetryDecision, { retry: true }> & { readonly charge: Charge | null };
 
 /** Sends failed attempts again as long as that is safe, affordable and in time. */
 export function retry(parts: RetryParts): Layer {
   const state: State = {
     ...parts,
-    budget: createRetryBudget(),
+    allowance: new RetryAllowance(parts.clock, parts.waiting),
     durations: new AttemptDurations(),
     credentialChangedAtMs: -Infinity,
     rereading: null,
@@ -63,10 +67,11 @@ async function attemptOnce(state: State, inner: Service, exchange: Exchange): Pr
   const before = attempts.length;
   const outcome = await inner(exchange);
   if (attempts.length > before) {
-    if (before === 0) deposit(state.budget, policy.operationClass, policy.retryBudget.ratio, state.clock.now());
+    if (before === 0) state.allowance.dispatched(exchange);
     const last = attempts.at(-1);
     if (last !== undefined && last.status !== null) state.durations.note(policy.name, last.durationMs);
   }
+  if (outcome.verdict.class === 'ok') state.allowance.succeeded();
   return outcome;
 }
 
@@ -74,29 +79,28 @@ type Attempted = Exclude<Outcome, Refused>;
 
 /** From the first failed attempt to the end. */
 async function repeat(state: State, inner: Service, exchange: Exchange, first: Attempted): Promise<Outcome> {
-  const { clock, events, budget } = state;
-  const { operationClass } = exchange.policy;
+  const { clock, events, allowance } = state;
   let outcome = first;
   let answer: Answered | null = null;
   for (;;) {
     const plan = await planRetry(state, exchange, outcome);
     if (plan === null) return conclude(exchange, outcome, answer);
-    const chargedAtMs = clock.now();
-    const giveBack = (): void => refund(budget, operationClass, plan.cost, chargedAtMs, clock.now());
 
     events.retryScheduled(exchange, plan.waitMs, plan.waitReason, outcome.verdict.reason);
     const last = letGo(outcome);
     if (last.kind === 'answered') answer = last;
-    if (!(await backOff(clock, exchange, plan))) {
-      giveBack();
-      withhold(state, exchange, cancelledBy(exchange));
+    const inTime = await backOff(clock, exchange, plan);
+    const charge = inTime ? (plan.charge ?? (await coverLater(state, exchange, plan.cost))) : plan.charge;
+    if (!inTime || charge === null) {
+      if (charge !== null) allowance.giveBack(charge);
+      withhold(state, exchange, exchange.cancel.signal.aborted ? cancelledBy(exchange) : 'budget');
       return conclude(exchange, last, answer);
     }
 
     const before = exchange.attempts.length;
     const next = await attemptOnce(state, inner, exchange);
     const ok = next.verdict.class === 'ok';
-    if (ok || exchange.attempts.length === before) giveBack();
+    if (ok || exchange.attempts.length === before) allowance.giveBack(charge);
     if (ok) {
       exchange.withheld = null;
       return next;
@@ -110,7 +114,7 @@ async function repeat(state: State, inner: Service, exchange: Exchange, first: A
 }
 
 /** Decides, and takes the price from the budget. Null: it ends here, and why is noted. */
-async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Promise<Retry | null> {
+async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Promise<Plan | null> {
   const { clock, events } = state;
   const { policy, body } = exchange;
   const { verdict } = outcome;
@@ -119,6 +123,7 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
     operationClass: exchange.operationClass ?? policy.operationClass,
     verdict,
     attempts: exchange.attempts,
+    failedProbes: exchange.failedProbes,
     bodySpent: body.kind === 'stream' && body.opened,
     credentialRenewed: verdict.class === 'unauthorized' && (await credentialRenewed(state, exchange)),
     wishReason: wishReasonOf(outcome, clock.wall()),
@@ -134,14 +139,21 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
     withhold(state, exchange, cancelledBy(exchange));
     return null;
   }
-  const { cost } = decision;
-  if (cost > 0 && !withdraw(state.budget, policy.operationClass, policy.retryBudget, cost, clock.now())) {
+  const charge = state.allowance.charge(exchange, decision.cost);
+  const delays = policy.breaker.whenOpen === 'wait' && policy.mode === 'enforce';
+  if (charge === null && !delays) {
     withhold(state, exchange, 'budget');
     return null;
   }
-  if (policy.mode === 'enforce') return decision;
+  if (policy.mode === 'enforce') return { ...decision, charge };
   events.wouldHave(exchange, `retry after ${decision.waitMs} ms (${verdict.reason})`);
   return null;
+}
+
+/** `when_open: wait`: the budget delays. */
+function coverLater({ allowance, durations }: State, exchange: Exchange, cost: number): Promise<Charge | null> {
+  const medianMs = durations.medianMs(exchange.policy.name);
+  return allowance.wait(exchange, cost, exchange.deadlineAtMs - medianMs - BEFORE_DEADLINE_MS);
 }
 
 /**
@@ -173,7 +185,7 @@ async function credentialRenewed(state: State, exchange: Exchange): Promise<bool
 }
 
 /** False when the wait was cut short. The clock is asked again because the runtime's timers may fire early. */
-async function backOff(clock: Clock, exchange: Exchange, plan: Retry): Promise<boolean> {
+async function backOff(clock: Clock, exchange: Exchange, plan: Plan): Promise<boolean> {
   const { signal } = exchange.cancel;
   const startedAtMs = clock.now();
   const endsAtMs = startedAtMs + plan.waitMs;
@@ -230,6 +242,7 @@ function cancelledBy(exchange: Exchange): WithheldReason {
 
 function refusedBy(exchange: Exchange, refused: Refused): WithheldReason {
   if (exchange.cancel.signal.aborted) return cancelledBy(exchange);
+  if (refused.code === 'holdfast_overloaded') return 'overloaded';
   if (refused.by === 'breaker') return 'breaker';
   return refused.code === 'holdfast_quota_wait' ? 'max_wait' : 'interrupted';
 }

@@ -1,7 +1,8 @@
 /**
  * Shedding: beyond `limits.in_flight` a call is refused at once, before anything is stored or buffered for it. A plain
  * count and not a queue: a queue in front of a proxy only adds its own wait to a client that has a timeout. A call counts
- * until it has really ended, that is until its early answer is `settled` and its answer's stream has run dry.
+ * until it has really ended, that is until its early answer is `settled` and its answer's stream has run dry; while it waits inside a layer it counts in the
+ * waiting room instead.
  */
 
 import type { Exchange } from '../core/exchange.ts';
@@ -9,6 +10,7 @@ import { type Outcome, type Refused, streamOf } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
 import type { Layer } from '../core/service.ts';
 import { refusedVerdict } from '../core/verdict.ts';
+import type { WaitingRoom } from '../core/waiting-room.ts';
 import type { Events } from '../ops/events.ts';
 
 /** What the layer is made of. */
@@ -16,12 +18,14 @@ export interface ShedParts {
   /** Read per call: a reload may change it. */
   readonly limits: () => Limits;
   readonly events: Events;
+  /** Calls that wait in it are not in flight. */
+  readonly waiting: WaitingRoom;
 }
 
 /** The layer, and its count for `/api/status` and for a drain. */
 export interface Shed {
   readonly layer: Layer;
-  /** Calls that have not really ended. */
+  /** Calls that have not really ended, without those that wait. */
   readonly inFlight: () => number;
 }
 
@@ -29,20 +33,19 @@ export interface Shed {
 const RETRY_AFTER_MS = 1000;
 
 /** Refuses calls while too many are in flight. Mode observe only says so. */
-export function createShed({ limits, events }: ShedParts): Shed {
+export function createShed({ limits, events, waiting }: ShedParts): Shed {
   let count = 0;
+  const inFlight = (): number => count - waiting.taken;
   const leave = (): void => {
     count -= 1;
-    events.inFlight(count);
   };
 
   const layer: Layer = (inner) => async (exchange) => {
-    if (count >= limits().inFlight) {
+    if (inFlight() >= limits().inFlight) {
       if (exchange.policy.mode === 'enforce') return refuse(exchange);
       events.wouldHave(exchange, 'refuse as overloaded');
     }
     count += 1;
-    events.inFlight(count);
     let outcome: Outcome;
     try {
       outcome = await inner(exchange);
@@ -68,5 +71,5 @@ export function createShed({ limits, events }: ShedParts): Shed {
     };
   }
 
-  return { layer, inFlight: () => count };
+  return { layer, inFlight };
 }

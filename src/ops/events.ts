@@ -3,10 +3,11 @@
  * Bodies and credentials are no parameter of anything here, hence cannot be logged (semantics §12).
  */
 
+import type { BreakerKind } from '../core/breaker.ts';
 import type { AttemptRecord, Exchange, WaitReason, WithheldReason } from '../core/exchange.ts';
 import type { HoldfastCode, Outcome } from '../core/outcome.ts';
 import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
 
 const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
 
@@ -23,6 +24,7 @@ export interface Sending {
 export class Events {
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #tokenLabels = new Set<string>();
   readonly #unmappedLoggedAt = new Map<string, number>();
 
   constructor(log: Log, metrics: Metrics) {
@@ -73,10 +75,20 @@ export class Events {
     const endpoint = exchange.policy.name;
     this.#metrics.attempts.inc({ endpoint, verdict: record.verdict, reason: record.reason });
     this.#metrics.attemptDuration.observe({ endpoint }, record.durationMs / 1000);
-    if (record.verdict === 'throttled') this.#metrics.throttled.inc({ endpoint, token: exchange.credentialRef });
+    if (record.verdict === 'throttled') {
+      this.#metrics.throttled.inc({ endpoint, token: this.#tokenLabel(exchange.credentialRef) });
+    }
     if (this.#log.isLevelEnabled('debug')) {
       this.#log.debug({ event: 'attempt', id: exchange.id, endpoint, ...record });
     }
+  }
+
+  /** A counter never forgets a label, and in passthrough mode clients invent tokens: those beyond a hundred share one. */
+  #tokenLabel(token: string): string {
+    if (this.#tokenLabels.has(token)) return token;
+    if (this.#tokenLabels.size >= TOKEN_LABELS_MAX) return 'other';
+    this.#tokenLabels.add(token);
+    return token;
   }
 
   /** A failed attempt will be sent again after a wait. */
@@ -96,9 +108,22 @@ export class Events {
     this.#log.info({ event: 'would', id: exchange.id, endpoint: exchange.policy.name, action });
   }
 
-  /** The number of requests being worked on changed. */
-  inFlight(count: number): void {
-    this.#metrics.inFlight.set(count);
+  /** A circuit breaker changed its state; `endpoint` may be `host`. */
+  breakerChanged(endpoint: string, from: BreakerKind, to: BreakerKind): void {
+    this.#metrics.breakerTransitions.inc({ endpoint, to });
+    const line = { event: 'breaker', endpoint, from, to };
+    if (to === 'open' && from === 'closed') this.#log.warn(line);
+    else this.#log.info(line);
+  }
+
+  /** A call that had to wait for a slot of its token's quota waits no more, whether it got one or not. */
+  waitedForSlot(exchange: Exchange, waitedMs: number): void {
+    this.#metrics.pacingWait.observe({ priority: exchange.priority }, waitedMs / 1000);
+  }
+
+  /** All calls of a token pause, or those to one endpoint. */
+  paused(token: string, forMs: number, endpoint: string | null): void {
+    this.#log.info({ event: 'paused', token, forMs: Math.round(forMs), endpoint });
   }
 
   /** A request was refused because too much was in flight. */

@@ -7,6 +7,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const LATENCY_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
+/** How many tokens a metric tells apart. */
+export const TOKEN_LABELS_MAX = 100;
+
 /** Counted at the edge and in `shed`: one client request each. */
 function requestMetrics(registers: Registry[]) {
   return {
@@ -21,11 +24,6 @@ function requestMetrics(registers: Registry[]) {
       help: 'Time from the receipt of a request to the end of its answer, retries and waits included.',
       labelNames: ['endpoint'] as const,
       buckets: LATENCY_BUCKETS_SECONDS,
-      registers,
-    }),
-    inFlight: new Gauge({
-      name: 'holdfast_in_flight',
-      help: 'Client requests that are being worked on.',
       registers,
     }),
     shed: new Counter({
@@ -85,6 +83,25 @@ function attemptMetrics(registers: Registry[]) {
   };
 }
 
+/** Counted in `breaker` and `pacing`. Their gauges are in `layer-gauges.ts`. */
+function layerMetrics(registers: Registry[]) {
+  return {
+    breakerTransitions: new Counter({
+      name: 'holdfast_breaker_transitions_total',
+      help: 'Changes of state of a circuit breaker; endpoint host is the breaker of the whole upstream.',
+      labelNames: ['endpoint', 'to'] as const,
+      registers,
+    }),
+    pacingWait: new Histogram({
+      name: 'holdfast_pacing_wait_seconds',
+      help: 'Waits for a slot of the quota, by priority. Calls that did not wait are not in it.',
+      labelNames: ['priority'] as const,
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+  };
+}
+
 /** About the process itself. */
 function processMetrics(registers: Registry[]) {
   return {
@@ -109,5 +126,11 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  return { registry, ...requestMetrics(registers), ...attemptMetrics(registers), ...processMetrics(registers) };
+  return {
+    registry,
+    ...requestMetrics(registers),
+    ...attemptMetrics(registers),
+    ...layerMetrics(registers),
+    ...processMetrics(registers),
+  };
 }

@@ -21,9 +21,7 @@ import {
   countsOf,
   ended,
   held,
-  keptBreaker,
   newBreaker,
-  restoredBreaker,
 } from '../../src/core/breaker.ts';
 
 const DEFAULTS: BreakerPolicy = {
@@ -259,23 +257,5 @@ describe('§5: the breaker', () => {
     const one = admit(opened(), 30_000);
     expect(ended(one.breaker, 0, failure(), DEFAULTS, 30_050)).toBe(one.breaker);
     expect(ended(one.breaker, 0, { kind: 'success' }, DEFAULTS, 30_050)).toBe(one.breaker);
-  });
-
-  it('survives a restart: open stays open, half-open comes back due, a hand stays', () => {
-    const kept = keptBreaker(opened(), 0, 1e12);
-    expect(kept).toEqual({ kind: 'open', untilWallMs: 1e12 + 30_000, opens: 1 });
-    const again = restoredBreaker(kept!, DEFAULTS, 500, 1e12 - 100);
-    expect(again).toMatchObject({ kind: 'open', untilMs: 30_100, opens: 1 });
-    const half = admit(opened(), 30_000).breaker;
-    expect(keptBreaker(half, 30_100, 0)).toEqual({ kind: 'open', untilWallMs: 30_100, opens: 1 });
-    expect(restoredBreaker({ kind: 'held_open' }, DEFAULTS, 0, 0).kind).toBe('held_open');
-    expect(keptBreaker(newBreaker(), 0, 0)).toBeNull();
-  });
-
-  it('is not locked for ever by a stored time from a broken clock', () => {
-    for (const untilWallMs of [9e15, Infinity, Number.NaN]) {
-      const breaker = restoredBreaker({ kind: 'open', untilWallMs, opens: Number.NaN }, DEFAULTS, 0, 0);
-      expect(admitted(breaker, DEFAULTS, 600_001).admitted).toBe(true);
-    }
   });
 });

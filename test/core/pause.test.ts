@@ -12,14 +12,12 @@ import {
   advanced,
   doubted,
   extended,
-  keptPause,
   OPEN,
   type Pause,
   passAt,
   passed,
   pauseEnd,
   probed,
-  restoredPause,
 } from '../../src/core/pause.ts';
 
 type Command =
@@ -115,15 +113,5 @@ describe('§4: the shared pause', () => {
 
   it('a 429 with Retry-After: 0 pauses for a second at least', () => {
     expect(pauseEnd({ retryAfterMs: 0, resetAtMs: null }, 0, 0)).toBe(1000);
-  });
-
-  it('survives a restart, and one that ended meanwhile still wants a probe', () => {
-    const kept = keptPause({ kind: 'paused', untilMs: 5000 }, 1e12);
-    expect(kept).toEqual({ untilWallMs: 1e12 + 5000 });
-    expect(restoredPause(kept!, 100, 1e12)).toEqual({ kind: 'paused', untilMs: 5000 });
-    expect(restoredPause(kept!, 6000, 1e12).kind).toBe('probing');
-    expect(restoredPause({ untilWallMs: 9e15 }, 0, 1e12)).toEqual({ kind: 'paused', untilMs: 600_000 });
-    expect(restoredPause({ untilWallMs: Number.NaN }, 0, 1e12).kind).toBe('probing');
-    expect(keptPause(OPEN, 0)).toBeNull();
   });
 });

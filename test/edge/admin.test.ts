@@ -11,11 +11,13 @@ let port: number;
 let token: string | null;
 let ready: boolean;
 let reloads: number;
+let held: string[];
 
 beforeEach(async () => {
   token = null;
   ready = true;
   reloads = 0;
+  held = [];
   const metrics = createMetrics();
   server = createAdminPlane({
     // Only what the admin plane reads; the whole of Settings is not its business.
@@ -30,6 +32,13 @@ beforeEach(async () => {
     events: new Events(pino({ level: 'silent' }), metrics),
     readiness: () => ({ ready, reasons: ready ? [] : ['draining'] }),
     status: () => ({ version: '1' }),
+    breakers: {
+      hold: (endpoint, order) => {
+        held.push(`${endpoint} ${order}`);
+        return endpoint !== 'nowhere';
+      },
+      show: (endpoint) => ({ shown: endpoint }),
+    },
     reload: () => {
       reloads += 1;
       return Promise.resolve({
@@ -138,5 +147,21 @@ describe('the admin plane', () => {
     const answer = await call('GET', '/api/nothing');
     expect(answer.status).toBe(404);
     expect(JSON.parse(answer.body)).toMatchObject({ type: 'error.list', errors: [{ code: 'holdfast_not_found' }] });
+  });
+
+  it('§5: takes breakers in hand, by the URL-encoded name of their rule or as host', async () => {
+    const rule = encodeURIComponent('POST /contacts/{id}/notes');
+    expect(await call('POST', `/api/breakers/${rule}/open`)).toEqual({
+      status: 200,
+      body: '{"shown":"POST /contacts/{id}/notes"}',
+    });
+    expect((await call('POST', '/api/breakers/host/auto')).status).toBe(200);
+    expect(held).toEqual(['POST /contacts/{id}/notes open', 'host auto']);
+  });
+
+  it('answers 404 to breakers that no rule has, and to orders that there are not', async () => {
+    expect((await call('POST', '/api/breakers/nowhere/open')).status).toBe(404);
+    expect((await call('POST', '/api/breakers/host/explode')).status).toBe(404);
+    expect(held).toEqual(['nowhere open']);
   });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type BreakerPolicy, hostBreakerPolicy, type KeptBreaker } from '../../src/core/breaker.ts';
+import { type BreakerPolicy, hostBreakerPolicy } from '../../src/core/breaker.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { FailureKind, Outcome } from '../../src/core/outcome.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { type BreakerLayer, createBreaker } from '../../src/layers/breaker.ts';
 import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { answered, exchange, HandDriven, policy, verdict } from '../support/exchanges.ts';
@@ -25,37 +26,40 @@ interface Rig {
   readonly clock: VirtualClock;
   readonly inner: HandDriven;
   readonly breaker: BreakerLayer;
-  readonly kept: Map<string, KeptBreaker | null>;
   readonly transitions: string[];
   readonly would: string[];
   call(overrides?: Partial<Exchange>): { exchange: Exchange; outcome: Promise<Outcome> };
   kinds(): Record<string, string>;
 }
 
-function rig(own: BreakerPolicy = FAIL, restored = new Map<string, KeptBreaker>()): Rig {
+function rig(own: BreakerPolicy = FAIL): Rig {
   const clock = new VirtualClock();
   const inner = new HandDriven();
-  const kept = new Map<string, KeptBreaker | null>();
   const transitions: string[] = [];
   const would: string[] = [];
+  const host = hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 });
   const breaker = createBreaker({
     clock,
     random: seededRandom(3),
-    policyOf: () => own,
-    hostPolicy: () => hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 }),
-    wouldHave: (_, action) => would.push(action),
-    waiting: { enter: () => true, leave: () => {} },
-    restored,
-    keepBreaker: (endpoint, one) => kept.set(endpoint, one),
-    onTransition: (endpoint, to) => transitions.push(`${endpoint} ${to}`),
+    hostPolicy: () => host,
+    events: {
+      wouldHave: (_, action) => would.push(action),
+      breakerChanged: (endpoint, _, to) => transitions.push(`${endpoint} ${to}`),
+    },
+    waiting: new WaitingRoom(() => 20_000),
   });
   const service = breaker.layer(inner.service);
   const call = (overrides: Partial<Exchange> = {}) => {
-    const x = exchange({ receivedAtMs: clock.now(), deadlineAtMs: clock.now() + 600_000, ...overrides });
+    const x = exchange({
+      receivedAtMs: clock.now(),
+      deadlineAtMs: clock.now() + 600_000,
+      ...overrides,
+      policy: { ...(overrides.policy ?? policy()), breaker: own },
+    });
     return { exchange: x, outcome: service(x) };
   };
   const kinds = () => Object.fromEntries(breaker.status().map(({ endpoint, kind }) => [endpoint, kind]));
-  return { clock, inner, breaker, kept, transitions, would, call, kinds };
+  return { clock, inner, breaker, transitions, would, call, kinds };
 }
 
 const down = (retryAfterMs: number | null = null, repeatable = true): Outcome =>
@@ -172,15 +176,7 @@ describe('§5: when_open: fail', () => {
   it('extends its time by the Retry-After of the upstream', async () => {
     const r = rig();
     await trip(r, 'POST /contacts', down(120_000));
-    expect(r.breaker.status().find((one) => one.endpoint !== 'host')?.opensInSeconds).toBe(120);
-  });
-
-  it('comes back open after a restart', async () => {
-    const r = rig();
-    await trip(r);
-    const restored = new Map([...r.kept].flatMap(([name, kept]) => (kept === null ? [] : [[name, kept] as const])));
-    const again = rig(FAIL, restored);
-    expect(await again.call().outcome).toMatchObject({ code: 'holdfast_breaker_open' });
+    expect(r.breaker.status().find((one) => one.endpoint !== 'host')?.probeInSeconds).toBe(120);
   });
 
   it('obeys a hand: open, close, auto', async () => {

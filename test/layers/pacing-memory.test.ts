@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { createPacing } from '../../src/layers/pacing.ts';
-import { exchange } from '../support/exchanges.ts';
+import { exchange, policy } from '../support/exchanges.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 setFlagsFromString('--expose-gc');
@@ -13,15 +14,15 @@ it('§4: 10,000 calls wait for less than 2 KiB each, and leave nothing behind wh
   const pacing = createPacing({
     clock,
     random: () => 0.5,
-    policyOf: () => ({ enabled: true, maxWaitMs: 1e9, reserve: 0 }),
     events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: () => {} },
-    waiting: { enter: () => true, leave: () => {} },
-    restored: new Map([['abcd1234', { untilWallMs: clock.wall() + 60_000 }]]),
-    keepPause: () => {},
+    waiting: new WaitingRoom(() => 10_000),
   });
-  const service = pacing.layer(() => Promise.reject(new Error('nothing is to be sent')));
+  const unlearned = policy({ pacing: { enabled: true, maxWaitMs: 1e9, reserve: 0 } });
+  // Ten go and find out about the quota; nobody answers them.
+  const service = pacing.layer(() => new Promise(() => {}));
+  for (let i = 0; i < 10; i++) void service(exchange({ policy: unlearned }));
   const exchanges = Array.from({ length: 10_000 }, (_, i) => {
-    const x = exchange({ receivedAtMs: i, deadlineAtMs: 1e9, priority: i % 8 });
+    const x = exchange({ policy: unlearned, receivedAtMs: i, deadlineAtMs: 1e9, priority: i % 8 });
     // As the deadline layer does: the signal's own tables are not the line's.
     x.cancel.signal.addEventListener('abort', () => {});
     return x;

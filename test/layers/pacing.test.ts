@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome, Refused } from '../../src/core/outcome.ts';
-import type { KeptPause } from '../../src/core/pause.ts';
 import type { PacingPolicy } from '../../src/core/quota.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { createPacing, type Pacing } from '../../src/layers/pacing.ts';
 import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { answered, exchange, HandDriven, policy, verdict } from '../support/exchanges.ts';
@@ -13,39 +13,33 @@ interface Rig {
   readonly clock: VirtualClock;
   readonly inner: HandDriven;
   readonly pacing: Pacing;
-  readonly kept: Map<string, KeptPause>;
   readonly would: string[];
   call(overrides?: Partial<Exchange>): { exchange: Exchange; outcome: Promise<Outcome> };
 }
 
 const POLICY: PacingPolicy = { enabled: true, maxWaitMs: 60_000, reserve: 0 };
 
-function rig(own: Partial<PacingPolicy> = {}, restored = new Map<string, KeptPause>(), places = 20_000): Rig {
+function rig(own: Partial<PacingPolicy> = {}, places = 20_000): Rig {
   const clock = new VirtualClock();
   const inner = new HandDriven();
-  const kept = new Map<string, KeptPause>();
   const would: string[] = [];
-  let free = places;
   const pacing = createPacing({
     clock,
     random: seededRandom(7),
-    policyOf: () => ({ ...POLICY, ...own }),
     events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: (_, action) => would.push(action) },
-    waiting: {
-      enter: () => free > 0 && free-- > 0,
-      leave: () => {
-        free += 1;
-      },
-    },
-    restored,
-    keepPause: (token, pause) => kept.set(token, pause),
+    waiting: new WaitingRoom(() => places),
   });
   const service = pacing.layer(inner.service);
   const call = (overrides: Partial<Exchange> = {}) => {
-    const x = exchange({ receivedAtMs: clock.now(), deadlineAtMs: clock.now() + 120_000, ...overrides });
+    const x = exchange({
+      receivedAtMs: clock.now(),
+      deadlineAtMs: clock.now() + 120_000,
+      ...overrides,
+      policy: { ...(overrides.policy ?? policy()), pacing: { ...POLICY, ...own } },
+    });
     return { exchange: x, outcome: service(x) };
   };
-  return { clock, inner, pacing, kept, would, call };
+  return { clock, inner, pacing, would, call };
 }
 
 /** Headers of the window that ends at 11 s of the virtual clock, or `windows` later. */
@@ -193,21 +187,6 @@ describe('§4: pacing', () => {
     expect(r.inner.calls.slice(4).map((held) => held.exchange.id)).toEqual(['e2']);
   });
 
-  it('keeps a pause beyond a restart', async () => {
-    const r = rig();
-    const { outcome } = r.call();
-    await r.clock.settle();
-    r.inner.last.answer(throttled(headers(r.clock, 0)));
-    await outcome;
-    expect(r.kept.get('abcd1234')?.untilWallMs).toBe(r.clock.wallOffsetMs + 11_000);
-    const again = rig({}, r.kept);
-    again.call();
-    await again.clock.advance(9900);
-    expect(again.inner.calls).toHaveLength(0);
-    await again.clock.advance(200);
-    expect(again.inner.calls).toHaveLength(1);
-  });
-
   it('takes an explicit Retry-After for longer than the window', async () => {
     const r = rig();
     const { outcome } = r.call();
@@ -240,7 +219,7 @@ describe('§4: pacing', () => {
   });
 
   it('refuses as overloaded when too many wait', async () => {
-    const r = rig({}, new Map(), 1);
+    const r = rig({}, 1);
     await learn(r, 0);
     r.call();
     await expect(r.call().outcome).resolves.toMatchObject({ code: 'holdfast_overloaded' });

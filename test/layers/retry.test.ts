@@ -4,6 +4,7 @@ import type { AttemptRecord, Exchange } from '../../src/core/exchange.ts';
 import type { AnswerStream, Outcome } from '../../src/core/outcome.ts';
 import type { Service } from '../../src/core/service.ts';
 import { OK_READ, refusedVerdict } from '../../src/core/verdict.ts';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { type RetryParts, retry } from '../../src/layers/retry.ts';
 import { failed, noteAttempt, refused, transient } from '../support/attempt-records.ts';
 import { answered, exchange, policy } from '../support/exchanges.ts';
@@ -33,6 +34,7 @@ function rig(script: Script[], parts: Partial<RetryParts> = {}) {
     random: () => 0.5,
     events: recorded.events,
     credentials: { reread: () => Promise.resolve(null) },
+    waiting: new WaitingRoom(() => 100),
     ...parts,
   });
   const stacked = layer(service);
@@ -115,6 +117,7 @@ describe('§3: the loop', () => {
       random: () => 0,
       events: recordedEvents().events,
       credentials: { reread: () => Promise.resolve(null) },
+      waiting: new WaitingRoom(() => 100),
     });
     const ending = layer(service)(read());
     await clock.advance(20_000);
@@ -316,6 +319,7 @@ describe('§3: budget', () => {
       random: () => 0,
       events: recordedEvents().events,
       credentials: { reread: () => Promise.resolve(null) },
+      waiting: new WaitingRoom(() => 100),
     })(passing);
     for (let i = 0; i < 300; i += 1) {
       const ending = stacked(read());
@@ -332,6 +336,7 @@ describe('§3: budget', () => {
       random: () => 0.5,
       events: recordedEvents().events,
       credentials: { reread: () => Promise.resolve(null) },
+      waiting: new WaitingRoom(() => 100),
     })(inner);
     for (let i = 0; i < 50; i += 1) {
       const x = read();
@@ -363,6 +368,7 @@ describe('§3: budget', () => {
       random: () => 0,
       events: recordedEvents().events,
       credentials: { reread: () => Promise.resolve(null) },
+      waiting: new WaitingRoom(() => 100),
     })(inner);
     for (let i = 0; i < 20; i += 1) await stacked(read({ policy: stingy }));
     open = false;
@@ -416,7 +422,13 @@ describe('§3: 401', () => {
     };
     const inner: Service = (x) =>
       Promise.resolve(noteAttempt(x, x.attempts.length === 0 ? rejected : ok, { startedAtMs: clock.wall() }));
-    const stacked = retry({ clock, random: () => 0, events: recordedEvents().events, credentials })(inner);
+    const stacked = retry({
+      clock,
+      random: () => 0,
+      events: recordedEvents().events,
+      credentials,
+      waiting: new WaitingRoom(() => 100),
+    })(inner);
     const endings = await Promise.all([read(), read(), read()].map((x) => stacked(x)));
     expect(endings).toEqual([ok, ok, ok]);
     expect(reads).toBe(1);
@@ -449,9 +461,13 @@ test('10,000 retries leave no timer and no listener behind', async () => {
   const inner: Service = (x) => Promise.resolve(noteAttempt(x, busyNow, { durationMs: 0 }));
   const generous = { ratio: 1, windowMs: 10_000, floorPerSecond: 1e6 };
   const endless = policy({ operationClass: 'read', retryBudget: generous, ...patient });
-  const stacked = retry({ clock, random: () => 0.001, events, credentials: { reread: () => Promise.resolve(null) } })(
-    inner,
-  );
+  const stacked = retry({
+    clock,
+    random: () => 0.001,
+    events,
+    credentials: { reread: () => Promise.resolve(null) },
+    waiting: new WaitingRoom(() => 100),
+  })(inner);
   const exchanges = Array.from({ length: 100 }, () => read({ policy: endless, deadlineAtMs: Infinity }));
   const endings = exchanges.map((x) => stacked(x));
   while (exchanges.some((x) => x.attempts.length <= 100)) await clock.advance(30);

@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
+import { hostBreakerPolicy } from '../../src/core/breaker.ts';
 import { ByteBudget } from '../../src/core/byte-budget.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import { streamOf } from '../../src/core/outcome.ts';
@@ -53,10 +54,14 @@ async function rig() {
     random: seededRandom(7),
     events,
     limits: () => limits,
+    hostPolicy: () => hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 }),
     credentials: { current: () => null, reread: () => Promise.resolve(false) },
     wire: upstream,
     buffered,
   });
+  // Nearly every attempt fails here on purpose, and it is retries that are looked at.
+  stack.holdBreaker('host', 'close');
+  stack.holdBreaker('POST /contacts', 'close');
   return { scripted, upstream, buffered, stack };
 }
 
@@ -68,6 +73,7 @@ const hasty: Partial<EndpointPolicy> = {
   timeout: { connectMs: 2000, attemptMs: 10_000, bodyIdleMs: 2000, totalMs: 60_000 },
   retry: { maxRetries: 20, baseDelayMs: 1, maxDelayMs: 2, jitter: 'full', maxWaitMs: 1000 },
   retryBudget: { ratio: 1, windowMs: 10_000, floorPerSecond: 1_000_000 },
+  pacing: { enabled: false, maxWaitMs: 0, reserve: 0 },
 };
 
 function call(overrides: Partial<EndpointPolicy>, forMs = 60_000): Exchange {

@@ -8,6 +8,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { compose, type Layer, type Service } from '../../src/core/service.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { deadline } from '../../src/layers/deadline.ts';
 import { retry } from '../../src/layers/retry.ts';
 import { createShed } from '../../src/layers/shed.ts';
@@ -31,7 +32,8 @@ function rig(between: Layer[] = []) {
   const clock = new VirtualClock();
   const { events } = recordedEvents();
   const wire = new HandDriven();
-  const shed = createShed({ limits: () => limits, events });
+  const waiting = new WaitingRoom(() => 100);
+  const shed = createShed({ limits: () => limits, events, waiting });
   const innermost: Service = async (x) => {
     try {
       await x.beforeSend?.();
@@ -47,7 +49,7 @@ function rig(between: Layer[] = []) {
     shed.layer,
     deadline({ clock, events }),
     ...between,
-    retry({ clock, random: () => 0.5, events, credentials: { reread: () => Promise.resolve(null) } }),
+    retry({ clock, random: () => 0.5, events, credentials: { reread: () => Promise.resolve(null) }, waiting }),
   ];
   return { clock, wire, shed, stacked: compose(layers, innermost) };
 }
