@@ -15,7 +15,7 @@ import { createAdminPlane, type Readiness } from './edge/admin.ts';
 import type { BreakerOrder } from './edge/admin-breakers.ts';
 import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
-import { type ConfigWatch, createConfigWatch, type Loaded } from './jobs/config-watch.ts';
+import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
 import { type Clock, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
@@ -34,7 +34,7 @@ export interface AssembleParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logTo: DestinationStream;
   /** The configuration file that is watched; null for none. */
-  readonly file: string | null;
+  readonly file: WatchedFile | null;
   /** Reads the configuration again. */
   readonly load: () => Promise<Loaded>;
   readonly clock?: Clock;

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { type Instance, startInstance } from '../assemble.ts';
 import { formatFault } from '../config/faults.ts';
 import { configFileOf, type Flags, type LoadResult, loadSettings } from '../config/load.ts';
-import type { Loaded } from '../jobs/config-watch.ts';
+import { fileSignature, type Loaded } from '../jobs/config-watch.ts';
 import { type Clock, systemClock } from '../ops/clock.ts';
 import type { Io } from './io.ts';
 
@@ -36,6 +36,7 @@ export function serveCommand(io: Io, done: (exitCode: number) => void): Command 
 export async function serve(options: ServeOptions, io: Io, clock: Clock = systemClock): Promise<number> {
   const file = configFileOf(options.config, io.env);
   const load = (): Promise<LoadResult> => loadSettings({ file, env: io.env, flags: options, readFile: io.readFile });
+  const watched = file === null ? null : { path: file, signature: await fileSignature(file) };
   const loaded = await load();
   for (const each of loaded.faults) io.stderr.write(`holdfast: ${formatFault(each)}\n`);
   if (!loaded.ok) return 1;
@@ -51,7 +52,7 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
       nodeVersion: io.nodeVersion,
       env: io.env,
       logTo,
-      file,
+      file: watched,
       load: async () => forPeople(await load()),
     });
   } catch (error) {

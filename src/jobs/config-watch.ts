@@ -28,11 +28,17 @@ export interface Reloaded {
   readonly restart: readonly string[];
 }
 
+/** A file, and its `fileSignature` from before it was loaded: a change between the two must not go unseen. */
+export interface WatchedFile {
+  readonly path: string;
+  readonly signature: string | null;
+}
+
 /** What the job works on. */
 export interface ConfigWatchParts {
   readonly events: Events;
   /** Null: there is no file to look at. */
-  readonly file: string | null;
+  readonly file: WatchedFile | null;
   readonly load: () => Promise<Loaded>;
   readonly running: () => Settings;
   /** Puts the settings in force; rejects when they cannot be, and then nothing has changed. */
@@ -58,10 +64,10 @@ export function createConfigWatch(parts: ConfigWatchParts): ConfigWatch {
     reload,
     run: async (clock, signal) => {
       if (parts.file === null) return;
-      let loaded = await signatureOf(parts.file);
+      let loaded = parts.file.signature;
       let before = loaded;
       while ((await sleep(clock, LOOK_EVERY_MS, signal)) === 'slept') {
-        const now = await signatureOf(parts.file);
+        const now = await fileSignature(parts.file.path);
         // A file that is gone for a moment is being replaced; one that is gone for good changes nothing.
         if (now !== null && now !== loaded && now === before) {
           loaded = now;
@@ -115,7 +121,7 @@ function keepFixed(next: Settings, running: Settings): { settings: Settings; res
 }
 
 /** Changes when the file behind the path does, also when a link on the way was swapped; null when it is not there. */
-async function signatureOf(file: string): Promise<string | null> {
+export async function fileSignature(file: string): Promise<string | null> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = await stat(file);
     return [dev, ino, size, mtimeMs, ctimeMs].join(':');

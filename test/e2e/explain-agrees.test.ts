@@ -15,12 +15,15 @@ const CASES = 1000;
 const AT_ONCE = 16;
 const SEED = 20_261_122;
 
-// One retry shows whether there would be any. Waits of a second are kept, those of an hour are not.
+// One retry shows whether there would be any. Waits of a second are kept, those of an hour are not. What depends on the
+// calls before, and not on the answer, is kept out: quotas, pauses, and breakers.
 const YAML = `version: 1
 log: { level: debug }
 defaults:
   retry: { max_retries: 1, base_delay: 1ms, max_delay: 1ms, max_wait: 2s }
   retry_budget: { floor_per_second: 10000 }
+  pacing: { enabled: false }
+  breaker: { last: 1000, min_requests: 1000, failure_ratio: 1 }
 `;
 
 /** What `explain --json` prints. */

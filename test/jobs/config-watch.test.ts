@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import type { Settings } from '../../src/core/settings.ts';
-import { createConfigWatch, LOOK_EVERY_MS } from '../../src/jobs/config-watch.ts';
+import { createConfigWatch, fileSignature, LOOK_EVERY_MS } from '../../src/jobs/config-watch.ts';
 import { Events } from '../../src/ops/events.ts';
 import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-async function watching(file: string) {
+async function watching(file: string, onLoaded: () => Promise<void> = async () => {}) {
   const clock = new VirtualClock();
   const lines: string[] = [];
   const metrics = createMetrics();
@@ -26,13 +26,15 @@ async function watching(file: string) {
     const result = await loadSettings({ file, env: {}, flags: {}, readFile: (name) => readFile(name, 'utf8') });
     return { ...result, faults: result.faults.map(formatFault) };
   };
+  const signature = await fileSignature(file);
   const first = await load();
   if (!first.ok) throw new Error(first.faults.join('\n'));
+  await onLoaded();
   let settings: Settings = first.settings;
   let swaps = 0;
   const watch = createConfigWatch({
     events,
-    file,
+    file: { path: file, signature },
     load,
     running: () => settings,
     swap: async (next) => {
@@ -67,6 +69,15 @@ async function watching(file: string) {
 
 const retries = (n: number): string => `defaults: { retry: { max_retries: ${n} } }\n`;
 const maxRetries = (settings: Settings): number => settings.match('GET', '/contacts/1').policy.retry.maxRetries;
+
+test('a file that changed while the process started is seen too', async () => {
+  const file = path.join(directory, 'holdfast.yaml');
+  await writeFile(file, retries(1));
+  const job = await watching(file, () => writeFile(file, retries(12)));
+  await job.look(3);
+  expect(maxRetries(job.settings())).toBe(12);
+  await job.end();
+});
 
 test('a changed file is swapped in once it has stayed the same for one more look', async () => {
   const file = path.join(directory, 'holdfast.yaml');
