@@ -203,7 +203,6 @@ class Pacer {
         waiting: line.length,
       }),
     );
-    const windowOf = (status: QuotaStatus): number => status.resetSeconds ?? 0;
     return statuses.sort(
       (a, b) => b.waiting - a.waiting || b.pausedSeconds - a.pausedSeconds || windowOf(b) - windowOf(a),
     );
@@ -219,6 +218,10 @@ class Pacer {
     }
     return byToken;
   }
+}
+
+function windowOf(status: QuotaStatus): number {
+  return status.resetSeconds ?? 0;
 }
 
 /** A call that may go, and what it gives back when it has ended. */
