@@ -56,6 +56,7 @@ export class BreakerLine {
 
   /** A released call has ended. */
   ended(probe: number | null, result: 'success' | 'failure' | 'nothing', openForMs: number): void {
+    if (probe === null && this.#lines.size === 0) return;
     if (probe !== null) this.#patience = probeEnded(this.#patience, probe, result, openForMs, this.#clock.now());
     this.pump();
   }

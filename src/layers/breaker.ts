@@ -42,7 +42,8 @@ export function createBreaker(parts: BreakerParts): BreakerLayer {
   const line = new BreakerLine(parts.clock, circuits);
   const run = async (inner: Service, exchange: Exchange): Promise<Outcome> => {
     const policies = policiesOf(parts, exchange);
-    const lastMs = lastMomentOf(exchange, policies.endpoint, parts.clock.now());
+    const lastMs =
+      policies.endpoint.whenOpen === 'wait' ? lastMomentOf(exchange, policies.endpoint, parts.clock.now()) : 0;
     for (;;) {
       const entered = enter(parts, circuits, line, exchange, policies, lastMs);
       const released = entered instanceof Promise ? await entered : entered;

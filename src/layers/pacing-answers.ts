@@ -42,15 +42,16 @@ export class AnswerReading {
   /** Null before the first `Date`. */
   clockSkew(): ClockDifference | null {
     if (this.#skew === null) return null;
-    const { offsetMs, errorMs } = offsetOf(this.#skew, this.#clock.now());
-    return { seconds: (offsetMs - this.#wallOffsetMs()) / 1000, errorSeconds: errorMs / 1000 };
+    const nowMs = this.#clock.now();
+    const { offsetMs, errorMs } = offsetOf(this.#skew, nowMs);
+    return { seconds: (offsetMs - (this.#clock.wall() - nowMs)) / 1000, errorSeconds: errorMs / 1000 };
   }
 
   #rateOf(answer: Answered, slot: Slot): LocalRateLimit | null {
     const nowMs = this.#clock.now();
     const dateMs = this.#dateOf(headerOf(answer.headers, 'date'));
     this.#skew = observedSkew(this.#skew, dateMs, slot.sentAtMs, nowMs);
-    const wallOffsetMs = this.#wallOffsetMs();
+    const wallOffsetMs = this.#clock.wall() - nowMs;
     const rate = rateLimitOf(answer.headers, dateMs ?? nowMs + wallOffsetMs);
     return rate && { ...rate, resetAtMs: localTimeOf(this.#skew, rate.resetMs, nowMs, wallOffsetMs) };
   }
@@ -59,9 +60,5 @@ export class AnswerReading {
     if (text === null) return null;
     if (text !== this.#date.text) this.#date = { text, atMs: parseHttpDate(text, this.#clock.wall()) };
     return this.#date.atMs;
-  }
-
-  #wallOffsetMs(): number {
-    return this.#clock.wall() - this.#clock.now();
   }
 }

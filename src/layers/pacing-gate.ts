@@ -110,7 +110,7 @@ export class Gate {
   tryPass(urgent: boolean, reserve: number): Slot | null {
     if (this.line.length > 0) return null;
     const nowMs = this.#advance();
-    return this.#opensAt(urgent, reserve, nowMs) <= nowMs ? this.take(urgent) : null;
+    return this.#opensAt(urgent, reserve, nowMs) <= nowMs ? this.#take(urgent, nowMs) : null;
   }
 
   /** Waits in line until `lastMs` at most. Null when the call was cancelled or its time was up. */
@@ -126,7 +126,10 @@ export class Gate {
 
   /** Passes whatever the quota says (mode observe): counted like every other call. */
   take(urgent: boolean): Slot {
-    const nowMs = this.#clock.now();
+    return this.#take(urgent, this.#advance());
+  }
+
+  #take(urgent: boolean, nowMs: number): Slot {
     const taken = sent(this.#quota, urgent, nowMs);
     this.#quota = taken.quota;
     this.#pause = passed(this.#pause, taken.slot.ordinal, nowMs);
@@ -163,7 +166,7 @@ export class Gate {
         return;
       }
       this.line.pop();
-      first.value.end(this.take(first.value.standing.urgent));
+      first.value.end(this.#take(first.value.standing.urgent, nowMs));
     }
   }
 
