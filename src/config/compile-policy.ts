@@ -40,6 +40,21 @@ export function compileSections(sections: Filled<PolicySections>): CompiledSecti
   };
 }
 
+/** What of a breaker contradicts itself, as far as the section at hand sets it: key, what is wrong, what is allowed. */
+export function breakerFaults(
+  written: NonNullable<PolicySections['breaker']>,
+  { minRequests, last, openForMs, maxOpenForMs, whenOpen }: CompiledSections['breaker'],
+): [key: string, message: string, allowed: string][] {
+  const faults: [string, string, string][] = [];
+  if ((written.min_requests ?? written.last) && minRequests > last) {
+    faults.push(['min_requests', 'is more than `last`: it would never open', `at most ${last}, or a larger \`last\``]);
+  }
+  if ((written.open_for ?? written.max_open_for) && whenOpen === 'fail' && openForMs > maxOpenForMs) {
+    faults.push(['open_for', 'is longer than max_open_for', 'a shorter one, or a longer max_open_for']);
+  }
+  return faults;
+}
+
 /** Compiles the limits of the process. */
 export function compileLimits(limits: Filled<NonNullable<ConfigFile['limits']>>): Limits {
   return {

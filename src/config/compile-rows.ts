@@ -10,7 +10,7 @@ import type { AnswerPromise, EndpointPolicy, ErrorRule } from '../core/policy.ts
 import type { EndpointMatch } from '../core/settings.ts';
 import type { OperationClass } from '../core/verdict.ts';
 import { type Report, repeatsBlindly } from './compile-errors.ts';
-import { type CompiledSections, compileSections, ms } from './compile-policy.ts';
+import { breakerFaults, type CompiledSections, compileSections, ms } from './compile-policy.ts';
 import { createCondition } from './conditions.ts';
 import { type Filled, overlay } from './overlay.ts';
 import { SHIPPED_PROFILES } from './profiles.ts';
@@ -226,6 +226,10 @@ class RowCompiler {
     if (row.profile && !Object.hasOwn(this.#profiles, row.profile)) {
       const names = Object.keys(this.#profiles);
       report('error', ['profile'], 'no such profile', names.join(', '), nearest(row.profile, names));
+    }
+    if (row.breaker) {
+      for (const [key, message, allowed] of breakerFaults(row.breaker, policy.breaker))
+        report('error', ['breaker', key], message, allowed);
     }
     const knows = policy.idempotentIf !== null || policy.guardedBy !== null;
     if (policy.operationClass === 'create' && !knows) {

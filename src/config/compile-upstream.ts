@@ -86,7 +86,7 @@ class UpstreamCompiler {
     const [openForMs, maxOpenForMs] = [ms(written.open_for), ms(written.max_open_for)];
     if (openForMs > maxOpenForMs) {
       this.#fault(['upstream', 'breaker', 'open_for'], `is longer than max_open_for (${written.max_open_for})`, {
-        allowed: 'at most max_open_for',
+        allowed: 'a shorter one, or a longer max_open_for',
       });
     }
     return hostBreakerPolicy({ failures: written.failures, windowMs: ms(written.window), openForMs, maxOpenForMs });

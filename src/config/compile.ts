@@ -5,7 +5,7 @@ import type { ErrorRule } from '../core/policy.ts';
 import type { ClientAccess, ListenAddress, Settings, UpstreamSettings } from '../core/settings.ts';
 import { compileEntry } from './compile-errors.ts';
 import { readOwnRows } from './compile-own-rows.ts';
-import { compileLimits, hashOf } from './compile-policy.ts';
+import { breakerFaults, compileLimits, compileSections, hashOf } from './compile-policy.ts';
 import { checkedTemplate, compileRows, type ReadRow } from './compile-rows.ts';
 import { compileUpstream } from './compile-upstream.ts';
 import { type Fault, fault, type Path, showValue } from './faults.ts';
@@ -61,6 +61,7 @@ class Compiler {
     const upstream = compileUpstream(this.#parts, this.#effective, this.faults);
     const clients = this.#clients(listen, upstream);
     const tls = this.#tls();
+    this.#breakers();
     const { rows, generic } = readOnce(this.#parts.shipped);
     const compiled = compileRows({
       mode,
@@ -137,6 +138,21 @@ class Compiler {
       this.#fault(['profile'], 'no such profile', { allowed: names.join(', '), nearest: nearest(name, names) });
     }
     return name;
+  }
+
+  /** Of the defaults and of the profiles of the file; a row reports its own. */
+  #breakers(): void {
+    const defaults = this.#effective.defaults as Filled<PolicySections>;
+    const check = (path: Path, written: PolicySections['breaker'], ...layers: PolicySections[]): void => {
+      if (!written) return;
+      const { breaker } = compileSections(overlay<PolicySections>(defaults, ...layers) as Filled<PolicySections>);
+      for (const [key, message, allowed] of breakerFaults(written, breaker))
+        this.#fault([...path, 'breaker', key], message, { allowed });
+    };
+    check(['defaults'], this.#config.defaults?.breaker);
+    for (const [name, profile] of Object.entries(this.#config.profiles ?? {})) {
+      check(['profiles', name], profile.breaker, SHIPPED_PROFILES[name] ?? {}, profile);
+    }
   }
 
   #shown(upstream: UpstreamSettings): unknown {

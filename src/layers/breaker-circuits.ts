@@ -6,7 +6,6 @@
 import {
   admitted,
   type Breaker,
-  type BreakerKind,
   type BreakerPolicy,
   type BreakerResult,
   countsOf,
@@ -17,11 +16,12 @@ import {
 } from '../core/breaker.ts';
 import type { BreakerStatus } from '../core/status.ts';
 import type { Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
 
 /** What the breakers are made of. */
 export interface CircuitParts {
   readonly clock: Clock;
-  readonly events: { breakerChanged(endpoint: string, from: BreakerKind, to: BreakerKind): void };
+  readonly events: Pick<Events, 'breakerChanged'>;
 }
 
 /** The policies of one call. */

@@ -12,6 +12,7 @@ import type { Layer, Service } from '../core/service.ts';
 import type { BreakerStatus } from '../core/status.ts';
 import { refusedVerdict } from '../core/verdict.ts';
 import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
+import type { Events } from '../ops/events.ts';
 import type { Random } from '../ops/random.ts';
 import { type CircuitParts, Circuits, type Policies } from './breaker-circuits.ts';
 import { BreakerLine, type Released } from './breaker-line.ts';
@@ -22,7 +23,7 @@ export interface BreakerParts extends CircuitParts {
   readonly random: Random;
   /** Of the host: fed by connection-level failures only. Read per call, a reload may change it. */
   readonly hostPolicy: () => BreakerPolicy;
-  readonly events: CircuitParts['events'] & { wouldHave(exchange: Exchange, action: string): void };
+  readonly events: Pick<Events, 'breakerChanged' | 'wouldHave'>;
   readonly waiting: WaitingRoom;
 }
 
@@ -92,7 +93,7 @@ function enter(
     const ticket = circuits.admit(name, policies);
     if (typeof ticket !== 'number') return { ticket, probe: null };
     if (mode === 'observe') {
-      parts.events.wouldHave(exchange, waits ? 'wait at the open breaker' : 'refuse at the open breaker');
+      parts.events.wouldHave(exchange, 'breaker', waits ? 'wait at the open breaker' : 'refuse at the open breaker');
       return { ticket: circuits.pass(name, policies), probe: null };
     }
     return refusal(ticket - parts.clock.now());

@@ -12,6 +12,7 @@ import type { Layer, Service } from '../core/service.ts';
 import { refusedVerdict } from '../core/verdict.ts';
 import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
 import type { Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
 import { BEFORE_DEADLINE_MS, itself, type LetGo, waitInLine } from './wait.ts';
 
 /** What the layer is made of. */
@@ -19,7 +20,7 @@ export interface BulkheadParts {
   readonly clock: Clock;
   readonly limits: () => Limits;
   readonly waiting: WaitingRoom;
-  readonly events: { wouldHave(exchange: Exchange, action: string): void };
+  readonly events: Pick<Events, 'wouldHave'>;
 }
 
 type Endpoint = Bulkhead<LetGo<true>>;
@@ -48,7 +49,7 @@ async function run(
   endpoints.set(name, endpoint);
   if (!endpoint.enter(limit)) {
     if (mode === 'observe') {
-      parts.events.wouldHave(exchange, 'wait for its turn at the endpoint');
+      parts.events.wouldHave(exchange, 'bulkhead', 'wait for its turn at the endpoint');
       return inner(exchange);
     }
     const refused = await wait(parts, endpoint, exchange);

@@ -16,6 +16,7 @@ import { refusedVerdict } from '../core/verdict.ts';
 import { CONTINUATION } from '../core/waiting-line.ts';
 import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
 import type { Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
 import type { Random } from '../ops/random.ts';
 import { AnswerReading, LOST } from './pacing-answers.ts';
 import { type Gate, Gates, type Urgency } from './pacing-gate.ts';
@@ -25,15 +26,8 @@ import { BEFORE_DEADLINE_MS } from './wait.ts';
 export interface PacingParts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly events: PacingEvents;
+  readonly events: Pick<Events, 'waitedForSlot' | 'paused' | 'wouldHave'>;
   readonly waiting: WaitingRoom;
-}
-
-/** What the layer has to tell. */
-export interface PacingEvents {
-  waitedForSlot(exchange: Exchange, waitedMs: number): void;
-  paused(token: string, forMs: number, endpoint: string | null): void;
-  wouldHave(exchange: Exchange, action: string): void;
 }
 
 /** The layer, and what it knows. */
@@ -111,7 +105,9 @@ class Pacer {
 
   #observe(exchange: Exchange, { token, endpoint, urgent, reserve }: Standing): Passage {
     const slot = token.tryPass(urgent, reserve);
-    if (slot === null) this.#parts.events.wouldHave(exchange, 'wait for a slot');
+    const nowMs = this.#parts.clock.now();
+    const paused = endpoint !== null && passAt(endpoint.pause, nowMs) > nowMs;
+    if (slot === null || paused) this.#parts.events.wouldHave(exchange, 'pacing', 'wait for a slot');
     return { slot: slot ?? token.take(urgent), endpointSlot: endpoint?.take(urgent) ?? null };
   }
 

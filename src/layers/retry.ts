@@ -146,7 +146,7 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
     return null;
   }
   if (policy.mode === 'enforce') return { ...decision, charge };
-  events.wouldHave(exchange, `retry after ${decision.waitMs} ms (${verdict.reason})`);
+  events.wouldHave(exchange, 'retry', `retry after ${decision.waitMs} ms (${verdict.reason})`);
   return null;
 }
 

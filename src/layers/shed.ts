@@ -43,7 +43,7 @@ export function createShed({ limits, events, waiting }: ShedParts): Shed {
   const layer: Layer = (inner) => async (exchange) => {
     if (inFlight() >= limits().inFlight) {
       if (exchange.policy.mode === 'enforce') return refuse(exchange);
-      events.wouldHave(exchange, 'refuse as overloaded');
+      events.wouldHave(exchange, 'shed', 'refuse as overloaded');
     }
     count += 1;
     let outcome: Outcome;

@@ -11,6 +11,9 @@ import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
 
 const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
 
+/** A layer that holds back, repeats or refuses. */
+export type ActingLayer = 'shed' | 'retry' | 'breaker' | 'bulkhead' | 'pacing';
+
 /** What was sent to the client in the end. */
 export interface Sending {
   readonly status: number;
@@ -103,9 +106,11 @@ export class Events {
     this.#log.debug({ event: 'retry_withheld', id: exchange.id, reason });
   }
 
-  /** Mode observe: what enforce would have done here. */
-  wouldHave(exchange: Exchange, action: string): void {
-    this.#log.info({ event: 'would', id: exchange.id, endpoint: exchange.policy.name, action });
+  /** Mode observe: what a layer would have done here. */
+  wouldHave(exchange: Exchange, layer: ActingLayer, action: string): void {
+    const endpoint = exchange.policy.name;
+    this.#metrics.would.inc({ endpoint, layer });
+    this.#log.info({ event: 'would', id: exchange.id, endpoint, layer, action });
   }
 
   /** A circuit breaker changed its state; `endpoint` may be `host`. */

@@ -83,13 +83,19 @@ function attemptMetrics(registers: Registry[]) {
   };
 }
 
-/** Counted in `breaker` and `pacing`. Their gauges are in `layer-gauges.ts`. */
+/** Counted in the layers. Their gauges are in `layer-gauges.ts`. */
 function layerMetrics(registers: Registry[]) {
   return {
     breakerTransitions: new Counter({
       name: 'holdfast_breaker_transitions_total',
       help: 'Changes of state of a circuit breaker; endpoint host is the breaker of the whole upstream.',
       labelNames: ['endpoint', 'to'] as const,
+      registers,
+    }),
+    would: new Counter({
+      name: 'holdfast_would_total',
+      help: 'Mode observe: what a layer would have done, had it been allowed to.',
+      labelNames: ['endpoint', 'layer'] as const,
       registers,
     }),
     pacingWait: new Histogram({

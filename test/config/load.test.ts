@@ -84,6 +84,21 @@ describe('one clear line for each fault, with line, column, value, what is allow
       'profile: sequencr',
       '1:10: profile: no such profile; got sequencr; allowed: standard, crm, sequencer, realtime',
     ],
+    [
+      'a breaker that would never open',
+      'profiles: { slow: { breaker: { min_requests: 30 } } }',
+      'profiles.slow.breaker.min_requests: is more than `last`: it would never open; got 30; allowed: at most 20',
+    ],
+    [
+      'a breaker that opens for longer than the longest',
+      'endpoints: [{ match: GET /me, breaker: { open_for: 1h } }]',
+      'endpoints[0].breaker.open_for: is longer than max_open_for; got 1h',
+    ],
+    [
+      'a breaker of the host that does',
+      'upstream: { breaker: { open_for: 5m } }',
+      '1:34: upstream.breaker.open_for: is longer than max_open_for (30s); got 5m',
+    ],
     ['one in a row', 'endpoints: [{ match: GET /me, profile: crn }]', 'did you mean crm?'],
     ['a profile with a bad name', 'profiles: { "a b": {} }', 'profiles.a b: not a name; got a b'],
     ['half a TLS', 'tls: { cert_file: c.pem }', 'tls: key_file is missing'],

@@ -43,7 +43,7 @@ function rig(own: BreakerPolicy = FAIL): Rig {
     random: seededRandom(3),
     hostPolicy: () => host,
     events: {
-      wouldHave: (_, action) => would.push(action),
+      wouldHave: (_x, _layer, action) => would.push(action),
       breakerChanged: (endpoint, _, to) => transitions.push(`${endpoint} ${to}`),
     },
     waiting: new WaitingRoom(() => 20_000),

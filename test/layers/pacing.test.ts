@@ -26,7 +26,7 @@ function rig(own: Partial<PacingPolicy> = {}, places = 20_000): Rig {
   const pacing = createPacing({
     clock,
     random: seededRandom(7),
-    events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: (_, action) => would.push(action) },
+    events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: (_x, _layer, action) => would.push(action) },
     waiting: new WaitingRoom(() => places),
   });
   const service = pacing.layer(inner.service);
