@@ -10,16 +10,22 @@ const ROWS = FAULTS.flatMap((fault) =>
   ),
 );
 
+type Row = (typeof ROWS)[number];
+
+async function obeys([, , fault, schedule]: Row): Promise<void> {
+  const cells = await Promise.all(
+    OPERATIONS.map(async (operation) => [operation, await run(fault, operation, schedule)] as const),
+  );
+  for (const [operation, { gapsMs, ...actual }] of cells) {
+    const written = actual.history.map(({ sent }) => sent !== 'no');
+    const { gapsMs: shortestMs, ...wanted } = expected(fault, operation, schedule, written);
+    expect({ operation: operation.name, ...actual }).toEqual({ operation: operation.name, ...wanted });
+    gapsMs.forEach((gapMs, i) => expect(gapMs).toBeGreaterThanOrEqual(shortestMs[i] ?? 0));
+  }
+}
+
 describe('§§1-3: answer, attempts and effects are as the rules say, for every operation', () => {
-  test.concurrent.each(ROWS)('%s, %s', async (_fault, _schedule, fault, schedule) => {
-    const cells = await Promise.all(
-      OPERATIONS.map(async (operation) => [operation, await run(fault, operation, schedule)] as const),
-    );
-    for (const [operation, { gapsMs, ...actual }] of cells) {
-      const written = actual.history.map(({ sent }) => sent !== 'no');
-      const { gapsMs: shortestMs, ...wanted } = expected(fault, operation, schedule, written);
-      expect({ operation: operation.name, ...actual }).toEqual({ operation: operation.name, ...wanted });
-      gapsMs.forEach((gapMs, i) => expect(gapMs).toBeGreaterThanOrEqual(shortestMs[i] ?? 0));
-    }
-  });
+  test.concurrent.each(ROWS.filter(([name]) => name !== 'outage'))('%s, %s', (...row) => obeys(row));
+  // While the listener is closed, another process of this machine may be given its port.
+  test.concurrent.each(ROWS.filter(([name]) => name === 'outage'))('%s, %s', { retry: 3 }, (...row) => obeys(row));
 });
