@@ -67,7 +67,8 @@ beforeAll(async () => {
     nodeVersion: process.versions.node,
     env: {},
     logTo: { write: () => {} },
-    reload: () => Promise.reject(new Error('not here')),
+    file: null,
+    load: () => Promise.resolve({ ok: false, faults: ['not here'] }),
   });
 });
 
