@@ -20,7 +20,7 @@ export interface Turn {
   readonly received: boolean;
 }
 
-/** Requests that wait behind the one that is served; beyond it the client has to open another connection. */
+/** Requests that wait behind the one that is served. What comes beyond is not served: the connection ends before it. */
 const PIPELINED_MAX = 64;
 
 /** The turns of one socket. */
@@ -31,6 +31,8 @@ export class Connection {
   #waiting: Turn[] = [];
   /** What the parser could not read, to be answered when everything before it is. */
   #malformed: Refusal | null = null;
+  /** More came than may wait. Serving what follows would put its answer in the place of one that never comes. */
+  #overflowed = false;
   #closing = false;
   #readEnded = false;
 
@@ -47,13 +49,20 @@ export class Connection {
 
   /** A request has arrived. */
   take(turn: Turn): void {
-    if (this.#closing || this.#malformed !== null) return;
+    if (this.#closing || this.#overflowed || this.#malformed !== null) return;
     if (this.#current === null) {
       this.#current = turn;
       turn.start();
     } else if (this.#waiting.length < PIPELINED_MAX) {
       this.#waiting.push(turn);
+    } else {
+      this.#overflowed = true;
     }
+  }
+
+  /** Nothing is served behind the current request: its answer says `Connection: close`. */
+  get isLastTurn(): boolean {
+    return this.#overflowed && this.#waiting.length === 0;
   }
 
   /** The current request has its answer. */
@@ -64,6 +73,8 @@ export class Connection {
     if (next !== undefined) {
       this.#current = next;
       next.start();
+    } else if (this.#overflowed) {
+      this.socket.destroySoon();
     } else if (this.#malformed !== null) {
       this.#refuse(this.#malformed);
     }
@@ -71,7 +82,7 @@ export class Connection {
 
   /** The parser gave up: the body of the last request, or the head of the next, cannot be read. Answered once. */
   malformed(refusal: Refusal): void {
-    if (this.#closing || this.#malformed !== null) return;
+    if (this.#closing || this.#overflowed || this.#malformed !== null) return;
     const last = this.#waiting.at(-1) ?? this.#current;
     if (last !== null && !last.received) {
       last.bodyMalformed(refusal);

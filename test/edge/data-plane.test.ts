@@ -174,6 +174,17 @@ describe('connections', () => {
     client.destroy();
   });
 
+  test('RFC 9112 §9.3.2: what is pipelined beyond the limit ends the connection and takes nobody’s answer', async () => {
+    const { port, seen } = await edge();
+    const client = new RawClient(port).send(GET.repeat(70));
+    client.send(GET.replace('/contacts', '/late'));
+    const text = await client.closed();
+    expect(text.split('HTTP/1.1 200 ').length - 1).toBe(65);
+    expect(text.split('Connection: close\r\n').length - 1).toBe(1);
+    expect(seen.length).toBe(65);
+    expect(seen.some(({ exchange }) => exchange.target === '/late')).toBe(false);
+  });
+
   test('HTTP/1.0 is answered and closed, and kept when it asks for that', async () => {
     const { port, seen } = await edge();
     expect(await exchangeBytes(port, 'GET / HTTP/1.0\r\n\r\n')).toMatch(
