@@ -127,6 +127,7 @@ function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }:
     cancel: new AbortController(),
     onInformational: null,
     beforeSend: null,
+    uploadingSinceMs: null,
     attempts: afterUnknown ? [UNKNOWN_BEFORE] : [],
     pendingWait: null,
     waitedMs: 0,

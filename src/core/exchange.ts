@@ -77,8 +77,11 @@ export interface Exchange {
   readonly body: RequestBody;
   /** Monotonic ms. */
   readonly receivedAtMs: number;
-  /** Monotonic ms; Infinity when nothing limits the call (mode observe). */
-  readonly deadlineAtMs: number;
+  /**
+   * Monotonic ms; Infinity when nothing limits the call (mode observe). Moved by the time that a streamed body takes: a
+   * steady upload has no limit (semantics §10).
+   */
+  deadlineAtMs: number;
   /** RFC 9218 urgency, 0 (first) to 7. */
   readonly priority: number;
   /** A short keyed hash of the caller's credential: safe to log, a bounded metric label, never the credential. */
@@ -99,6 +102,8 @@ export interface Exchange {
   readonly attempts: AttemptRecord[];
   /** Attempts that failed as a breaker's probe and went back to wait: they count as no retry. */
   failedProbes: number;
+  /** Monotonic ms: since when a streamed body is being written; null while none is. The deadline stands still meanwhile. */
+  uploadingSinceMs: number | null;
   /** The wait that the next attempt will record, and why. */
   pendingWait: { ms: number; reason: WaitReason } | null;
   /** All waits so far, ms. */
@@ -135,4 +140,11 @@ export function effectOfAttempts(exchange: Exchange): Effect {
     if (attempt.effect === 'unknown') effect = 'unknown';
   }
   return effect;
+}
+
+/** A streamed body has been written, or will not be any further: the time that it took does not count. */
+export function uploadEnded(exchange: Exchange, nowMs: number): void {
+  if (exchange.uploadingSinceMs === null) return;
+  exchange.deadlineAtMs += nowMs - exchange.uploadingSinceMs;
+  exchange.uploadingSinceMs = null;
 }

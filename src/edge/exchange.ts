@@ -45,6 +45,7 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
     cancel: new AbortController(),
     onInformational: facts.onInformational,
     beforeSend: null,
+    uploadingSinceMs: null,
     attempts: [],
     pendingWait: null,
     waitedMs: 0,

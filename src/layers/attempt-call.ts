@@ -5,7 +5,7 @@
  */
 
 import type { ByteBudget } from '../core/byte-budget.ts';
-import type { Exchange } from '../core/exchange.ts';
+import { type Exchange, uploadEnded } from '../core/exchange.ts';
 import type { FailureKind, Sent } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
 import { headerOf, type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
@@ -93,13 +93,16 @@ class AttemptCall implements WireHandler {
 
   onStart(): void {
     this.#sent = 'maybe';
-    if (this.#exchange.body.kind === 'stream') this.#uploadedAtMs = this.#parts.clock.now();
+    if (this.#exchange.body.kind !== 'stream') return;
+    this.#uploadedAtMs = this.#parts.clock.now();
+    this.#exchange.uploadingSinceMs = this.#uploadedAtMs;
   }
 
   onUpload(whole: boolean): void {
     const now = this.#parts.clock.now();
     this.#uploadedAtMs = whole ? null : now;
     if (!whole || this.#judged) return;
+    uploadEnded(this.#exchange, now);
     this.#limitFromMs = now;
     this.#cancelTimer?.();
     this.#watch();
@@ -178,7 +181,7 @@ class AttemptCall implements WireHandler {
     let dueAtMs = this.#limitFromMs + attemptMs;
     if (this.#sent === 'no') dueAtMs = Math.min(dueAtMs, this.#startedAtMs + connectMs);
     else if (this.#uploadedAtMs !== null) dueAtMs = this.#uploadedAtMs + bodyIdleMs;
-    return this.#isRead ? Math.min(dueAtMs, deadlineAtMs) : dueAtMs;
+    return this.#isRead && this.#uploadedAtMs === null ? Math.min(dueAtMs, deadlineAtMs) : dueAtMs;
   }
 
   /** Ends the call from our side. The phase decides what it is called (semantics §2). */
@@ -192,6 +195,7 @@ class AttemptCall implements WireHandler {
   #judge(trailers: RawHeaders, failure: WireFailure | null): void {
     if (this.#judged) return;
     this.#judged = true;
+    uploadEnded(this.#exchange, this.#parts.clock.now());
     this.#cancelTimer?.();
     if (this.#abortable) this.#exchange.cancel.signal.removeEventListener('abort', this.#onCancel);
     this.#resolve({

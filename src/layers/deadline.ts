@@ -2,7 +2,8 @@
  * The total time of a call, retries and waits included (semantics §3). When it is up, or the client has left, every wait
  * inside ends through `exchange.cancel`; what still runs is a write on the wire, which may finish. The caller is answered
  * at once and the true ending follows as `settled`. Hand-made and not `Promise.race`: a race leaves its reactions
- * on promises that live on, and the normal case is one timer and one listener, both set and cleared.
+ * on promises that live on, and the normal case is one timer and one listener, both set and cleared. The deadline moves
+ * while a streamed body is written, so the timer looks at it when it fires.
  */
 
 import { type Exchange, effectOfAttempts } from '../core/exchange.ts';
@@ -19,6 +20,9 @@ export interface DeadlineParts {
 }
 
 type Cut = 'deadline' | 'client_gone';
+
+/** A deadline that was nearly over when the upload began is looked at no more often than this while it runs. */
+const LOOK_AGAIN_MS = 100;
 
 /** Answers when the deadline passes or the client is gone, whatever runs inside. */
 export function deadline(parts: DeadlineParts): Layer {
@@ -53,14 +57,21 @@ class Race {
   }
 
   run(inner: Service): void {
-    const { clock } = this.#parts;
-    const { deadlineAtMs, cancel } = this.#exchange;
-    this.#cancelTimer = clock.timer(deadlineAtMs - clock.now(), this.#onDeadline);
-    cancel.signal.addEventListener('abort', this.#onAbort);
+    this.#watch(this.#exchange.deadlineAtMs - this.#parts.clock.now());
+    this.#exchange.cancel.signal.addEventListener('abort', this.#onAbort);
     inner(this.#exchange).then(this.#onEnd, this.#onBug);
   }
 
-  readonly #onDeadline = (): void => this.#stop('deadline');
+  #watch(leftMs: number): void {
+    this.#cancelTimer = this.#parts.clock.timer(leftMs, this.#onTimer);
+  }
+
+  readonly #onTimer = (): void => {
+    const { deadlineAtMs, uploadingSinceMs } = this.#exchange;
+    if (uploadingSinceMs !== null) this.#watch(Math.max(deadlineAtMs - uploadingSinceMs, LOOK_AGAIN_MS));
+    else if (deadlineAtMs > this.#parts.clock.now()) this.#watch(deadlineAtMs - this.#parts.clock.now());
+    else this.#stop('deadline');
+  };
 
   /** On `shutdown` waits end by themselves and running attempts finish: nothing to answer yet. */
   readonly #onAbort = (): void => {

@@ -224,22 +224,28 @@ describe('its limits', () => {
 
   test('§10: a steady upload has no limit, a stalled one has body_idle, and the attempt’s limit starts after it', async () => {
     const body = { kind: 'stream', lengthBytes: null, opened: true, open: () => null as never } as const;
-    const { outcome } = await h.start(exchange({ body: { ...body } }));
+    const x = exchange({ body: { ...body } });
+    const { outcome } = await h.start(x);
     const { handler } = h.wire.last;
+    const deadlineAtMs = x.deadlineAtMs;
     handler.onStart();
+    expect(x.uploadingSinceMs).toBe(h.clock.now());
     for (let i = 0; i < 100; i += 1) {
       await h.clock.advance(29_000);
       handler.onUpload(false);
     }
     handler.onUpload(true);
+    expect(x).toMatchObject({ uploadingSinceMs: null, deadlineAtMs: deadlineAtMs + 2_900_000 });
     await h.clock.advance(14_999);
     expect(h.wire.last.aborted).toBe(false);
     await h.clock.advance(1);
     expect(await outcome).toMatchObject({ failure: 'timeout', sent: 'maybe' });
-    const stalled = await h.start(exchange({ body: { ...body } }));
+    const silent = exchange({ body: { ...body } });
+    const stalled = await h.start(silent);
     h.wire.last.handler.onStart();
     await h.clock.advance(30_000);
     expect(await stalled.outcome).toMatchObject({ failure: 'timeout', sent: 'maybe' });
+    expect(silent.uploadingSinceMs).toBeNull();
     expect(h.leftovers()).toEqual(NOTHING_LEFT);
   });
 });

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import type { Exchange } from '../../src/core/exchange.ts';
+import { type Exchange, uploadEnded } from '../../src/core/exchange.ts';
 import type { AnswerStream, Outcome } from '../../src/core/outcome.ts';
 import type { Service } from '../../src/core/service.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
@@ -53,6 +53,22 @@ test('passes an outcome on untouched and leaves nothing behind', async () => {
   inner.last.answer(outcome);
   expect(await ending).toBe(outcome);
   expectNothingLeft(clock, x);
+});
+
+test('§10: stands still while a streamed body is written, and goes on with the time that was left', async () => {
+  const { stacked, clock } = rig();
+  const x = write();
+  const ending = stacked(x);
+  await clock.advance(4000);
+  x.uploadingSinceMs = clock.now();
+  await clock.advance(500_000);
+  uploadEnded(x, clock.now());
+  const left = x.deadlineAtMs - clock.now();
+  expect(left).toBe(6000);
+  await clock.advance(left - 1);
+  expect(x.cancel.signal.aborted).toBe(false);
+  await clock.advance(1);
+  expect(await ending).toMatchObject({ kind: 'refused', by: 'deadline' });
 });
 
 test('passes a bug on', async () => {

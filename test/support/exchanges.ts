@@ -59,6 +59,7 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     cancel: new AbortController(),
     onInformational: null,
     beforeSend: null,
+    uploadingSinceMs: null,
     attempts: [],
     pendingWait: null,
     waitedMs: 0,
