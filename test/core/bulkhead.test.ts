@@ -1,5 +1,4 @@
-import { test as property } from '@fast-check/vitest';
-import fc from 'fast-check';
+import { fc, test as property } from '@fast-check/vitest';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Bulkhead } from '../../src/core/bulkhead.ts';
 

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
+import { startInstance } from '../../src/assemble.ts';
+import { loadSettings } from '../../src/config/load.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
 import { eventually, lines } from '../faults/live.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
@@ -89,6 +92,48 @@ test('§5 wait: nobody loses a call in an outage of three seconds, and few calls
   expect(Math.max(...answers.map(({ endedAt }) => endedAt))).toBeLessThan(5000);
   const metrics = await (await fetch(`${holdfast.adminUrl}/metrics`)).text();
   expect(metrics).toContain('holdfast_breaker_state{endpoint="host"} 0');
+});
+
+test('§5: an open breaker and a pause outlive a reload of the configuration', async () => {
+  simulator = await startSimulator({ port: 0 });
+  const settingsOf = async (yaml: string) => {
+    const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: simulator.url };
+    const readFile = (file: string) => (file === 'x.yaml' ? yaml : readFileSync(file, 'utf8'));
+    const loaded = await loadSettings({ file: 'x.yaml', env: {}, flags, readFile });
+    if (!loaded.ok) throw new Error('not loaded');
+    return loaded.settings;
+  };
+  const instance = await startInstance({
+    settings: await settingsOf('version: 1\n'),
+    version: 'test',
+    nodeVersion: 'test',
+    env: {},
+    logTo: { write: () => {} },
+    file: null,
+    load: async () => ({ ok: true, settings: await settingsOf('version: 1\nprofile: crm\n'), faults: [] }),
+  });
+  holdfast = { instance, url: instance.url, adminUrl: instance.adminUrl, log: [], stop: () => instance.stop(5000) };
+  await get('/tags');
+  simulator.fault({ match: 'GET /tags', fault: { kind: 'throttle', hint: 'seconds', wait: '30s' } });
+  const waits = get('/tags');
+  await hold('GET /contacts', 'open');
+  const paused = async () =>
+    Object.values(
+      (
+        (await (await fetch(`${holdfast.adminUrl}/api/status`)).json()) as {
+          quotas: Record<string, { paused_seconds: number }>;
+        }
+      ).quotas,
+    )[0]?.paused_seconds ?? 0;
+  await eventually('the pause', async () => (await paused()) > 20);
+
+  const reloaded = await fetch(`${holdfast.adminUrl}/api/config/reload`, { method: 'POST' });
+  expect(await reloaded.json()).toMatchObject({ ok: true });
+  expect(instance.settings().policies[0]?.profile).toBe('crm');
+  expect((await get('/contacts')).code).toBe('holdfast_breaker_open');
+  expect(await paused()).toBeGreaterThan(20);
+  await holdfast.stop();
+  expect((await waits).status).toBeGreaterThanOrEqual(429);
 });
 
 test('§5: a hand opens, closes and lets go; what no rule is called is 404', async () => {
