@@ -129,7 +129,7 @@ function call(clock: Clock, agent: Agent, url: string, line: string, options: Ca
 }
 
 function codeOf(text: string): string {
-  return (JSON.parse(text) as { errors: { code: string }[] }).errors[0]?.code ?? '';
+  return text === '' ? '' : ((JSON.parse(text) as { errors: { code: string }[] }).errors[0]?.code ?? '');
 }
 
 async function metric(adminUrl: string, name: string, label = ''): Promise<number> {
