@@ -61,7 +61,7 @@ export class Sending implements AnswerSink {
     if (body.kind === 'stream') {
       this.#stream = body.stream;
       response.on('drain', () => body.stream.resume());
-      response.flushHeaders();
+      sendHead(request, response);
       body.stream.start(this);
     } else {
       if (body.bytes.length > 0 && this.#client.uploading) response.write(body.bytes);
@@ -107,7 +107,7 @@ export class Sending implements AnswerSink {
     const { request, response, uploading } = this.#client;
     if (trailers.length > 0) addTrailers(response, trailers);
     if (uploading && !request.complete) {
-      response.flushHeaders();
+      sendHead(request, response);
       this.#linger();
     } else if (last !== null && last.length > 0) {
       response.end(last);
@@ -141,6 +141,17 @@ export class Sending implements AnswerSink {
     this.#cancelLinger?.();
     this.#client.onDone(complete);
   }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Sends the head before the body is here. Not by `flushHeaders` where a body follows: that writes UTF-8 and every other way
+ * latin1, so that each byte beyond ASCII would become two.
+ */
+function sendHead(request: IncomingMessage, response: ServerResponse): void {
+  if (hasNoBody(request, response.statusCode)) response.flushHeaders();
+  else response.write(NOTHING);
 }
 
 /** Answers that have no body may do without its length, or carry that of another (RFC 9110 §8.6). */

@@ -44,6 +44,17 @@ async function streaming(headers: string[] = [], version = '1.1') {
   return { stream, client, ...made };
 }
 
+describe('the head of an answer that streams', () => {
+  test('keeps its bytes, and goes out before the body', async () => {
+    const disposition = 'attachment; filename="caf\xe9\xff.csv"';
+    const { stream, client } = await streaming(['Content-Disposition', disposition]);
+    await client.until((text) => text.endsWith('\r\n\r\n'));
+    expect(client.text).toContain(`Content-Disposition: ${disposition}\r\n`);
+    stream.sink!.end([]);
+    await client.closed();
+  });
+});
+
 describe('an answer held whole', () => {
   test('keeps its fields in order, case, duplicates and bytes; ours stand behind', async () => {
     const headers = [
