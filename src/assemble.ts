@@ -117,7 +117,12 @@ class Assembly implements Instance {
       credentials: this.#credentials(),
     });
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
-    this.#dataPlane = createDataPlane({ ...shared, service: this.#stack.service, newId: randomUUID });
+    this.#dataPlane = createDataPlane({
+      ...shared,
+      service: this.#stack.service,
+      full: this.#stack.full,
+      newId: randomUUID,
+    });
     this.#admin = createAdminPlane({
       ...shared,
       registry: metrics.registry,

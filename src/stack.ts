@@ -23,6 +23,8 @@ export type StackParts = Omit<
 /** The stack, and what others may ask of it. */
 export interface Stack extends StackStatus {
   readonly service: Service;
+  /** The next call will be shed: no need to read its body. */
+  readonly full: () => boolean;
   /** Takes a breaker in hand; `endpoint` is the name of a rule, or `host`. */
   readonly holdBreaker: BreakerLayer['hold'];
 }
@@ -51,6 +53,7 @@ export function buildStack(given: StackParts): Stack {
   return {
     // Innermost: one try on the wire, classified once; everybody above reads that verdict.
     service: compose(layers, attempt(parts)),
+    full: shed.full,
     inFlight: shed.inFlight,
     waiting: () => waiting.taken,
     breakers: breaker.status,

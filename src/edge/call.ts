@@ -127,7 +127,9 @@ export class Call implements Turn, BodyEvents {
     if (this.#bodyRefusal !== null) return this.#refuse(this.#bodyRefusal);
     const query = target.indexOf('?');
     this.#match = match(this.#request.method as string, query === -1 ? target : target.slice(0, query));
-    if (head.bodyBytes === 0) return this.bodyReady({ kind: 'none' });
+    // Nothing is buffered for a call that will be shed; it goes inward all the same, to be counted and logged there.
+    const shed = this.#plane.full() && this.#match.policy.mode === 'enforce';
+    if (head.bodyBytes === 0 || shed) return this.bodyReady({ kind: 'none' });
     const idleMs = this.#match.policy.timeout.bodyIdleMs;
     this.#body = new InboundBody(this.#request, head.bodyBytes, { clock, buffered, limits, idleMs }, this);
     this.#body.start();

@@ -41,6 +41,8 @@ const TCP_KEEPALIVE_MS = 30_000;
 export interface DataPlaneParts {
   readonly settings: () => Settings;
   readonly service: Service;
+  /** `service` will refuse the next call as too many. */
+  readonly full: () => boolean;
   readonly clock: Clock;
   readonly events: Events;
   /** `limits.buffered`. */
@@ -73,6 +75,7 @@ class FrontDoor implements DataPlane, Plane {
   readonly server: HttpServer | HttpsServer;
   readonly settings: () => Settings;
   readonly service: Service;
+  readonly full: () => boolean;
   readonly clock: Clock;
   readonly events: Events;
   readonly buffered: ByteBudget;
@@ -91,6 +94,7 @@ class FrontDoor implements DataPlane, Plane {
   constructor(parts: DataPlaneParts) {
     this.settings = parts.settings;
     this.service = parts.service;
+    this.full = parts.full;
     this.clock = parts.clock;
     this.events = parts.events;
     this.buffered = parts.buffered;

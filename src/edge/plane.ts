@@ -20,6 +20,8 @@ export interface ActiveCall {
 export interface Plane {
   readonly settings: () => Settings;
   readonly service: Service;
+  /** `service` will refuse the next call as too many. */
+  readonly full: () => boolean;
   readonly clock: Clock;
   readonly events: Events;
   readonly buffered: ByteBudget;

@@ -27,6 +27,8 @@ export interface Shed {
   readonly layer: Layer;
   /** Calls that have not really ended, without those that wait. */
   readonly inFlight: () => number;
+  /** The next call will be refused: the edge asks before it reads a body. */
+  readonly full: () => boolean;
 }
 
 /** An overload passes in about the time of a few calls. */
@@ -36,12 +38,13 @@ const RETRY_AFTER_MS = 1000;
 export function createShed({ limits, events, waiting }: ShedParts): Shed {
   let count = 0;
   const inFlight = (): number => count - waiting.taken;
+  const full = (): boolean => inFlight() >= limits().inFlight;
   const leave = (): void => {
     count -= 1;
   };
 
   const layer: Layer = (inner) => async (exchange) => {
-    if (inFlight() >= limits().inFlight) {
+    if (full()) {
       if (exchange.policy.mode === 'enforce') return refuse(exchange);
       events.wouldHave(exchange, 'shed', 'refuse as overloaded');
     }
@@ -71,5 +74,5 @@ export function createShed({ limits, events, waiting }: ShedParts): Shed {
     };
   }
 
-  return { layer, inFlight };
+  return { layer, inFlight, full };
 }

@@ -228,6 +228,7 @@ describe('connections', () => {
   test('a port in use rejects with the code of the system', async () => {
     const { port, plane } = await edge();
     const second = createDataPlane({
+      full: () => false,
       settings: () => edgeSettings({ listen: { host: '127.0.0.1', port } }),
       service: () => Promise.reject(new Error('not called')),
       clock: systemClock,

@@ -100,6 +100,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const plane = createDataPlane({
     settings: current,
     service: options.service ?? service,
+    full: () => false,
     clock: options.clock ?? systemClock,
     events: recorded.events,
     buffered,
