@@ -4,6 +4,7 @@ import type { TestInstance } from '../support/instance.ts';
 /** What `/api/status` says of what is going on. */
 export interface Standing {
   readonly in_flight: number;
+  readonly waiting: number;
   readonly buffered_bytes_free: number;
   readonly upstream: { readonly running: number; readonly waiting: number };
 }
@@ -31,7 +32,7 @@ export async function idle(holdfast: TestInstance): Promise<Standing> {
   let now = await standing(holdfast);
   await eventually('nothing in flight', async () => {
     now = await standing(holdfast);
-    return now.in_flight === 0 && now.upstream.running === 0;
+    return now.in_flight === 0 && now.waiting === 0 && now.upstream.running === 0;
   });
   return now;
 }
