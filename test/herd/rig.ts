@@ -43,6 +43,7 @@ export interface Rig {
 
 /** The part of `/api/status` that is read here. */
 export interface Status {
+  readonly in_flight: number;
   readonly waiting: number;
   readonly breakers: Readonly<Record<string, { readonly state: string }>>;
 }
@@ -85,6 +86,7 @@ export async function startRig({ scenario, yaml = '', seed = 1, speed = 1 }: Rig
   });
   const agent = new Agent({ keepAlive: true });
   const { url, adminUrl } = instance;
+  const status = async (): Promise<Status> => (await (await fetch(`${adminUrl}/api/status`)).json()) as Status;
   return {
     clock,
     simulator,
@@ -92,9 +94,12 @@ export async function startRig({ scenario, yaml = '', seed = 1, speed = 1 }: Rig
     call: (line, options) => call(clock, agent, url, line, options),
     pause: (ms) => new Promise((resolve) => void clock.timer(ms, () => resolve())),
     metric: (name, label) => metric(adminUrl, name, label),
-    status: async () => (await (await fetch(`${adminUrl}/api/status`)).json()) as Status,
+    status,
     async stop() {
+      // A polite end would only be a half-close, and whose client is half-closed still waits for its answer.
+      for (const socket of Object.values(agent.sockets).flat()) socket?.resetAndDestroy();
       agent.destroy();
+      await until('the calls of the clients that left are over', async () => (await status()).in_flight === 0);
       await instance.stop(GRACE_MS);
       await simulator.close();
     },
