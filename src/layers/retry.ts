@@ -94,7 +94,7 @@ async function repeat(state: State, inner: Service, exchange: Exchange, first: A
     if (!inTime || charge === null) {
       if (charge !== null) allowance.giveBack(charge);
       withhold(state, exchange, exchange.cancel.signal.aborted ? cancelledBy(exchange) : 'budget');
-      return conclude(exchange, last, answer);
+      return stoppedOr(exchange, conclude(exchange, last, answer));
     }
 
     const before = exchange.attempts.length;
@@ -213,6 +213,15 @@ function letGo(outcome: Outcome): Outcome {
 function conclude(exchange: Exchange, outcome: Outcome, answer: Answered | null): Outcome {
   const proves = outcome.kind === 'answered' || outcome.verdict.effect !== 'none';
   return withEffect(proves ? outcome : (answer ?? outcome), exchange);
+}
+
+/** Our own end cut the wait short: when nothing was answered or applied, another instance can take the call. */
+function stoppedOr(exchange: Exchange, ending: Outcome): Outcome {
+  const { verdict } = ending;
+  const stopped = exchange.cancel.signal.reason === 'shutdown' && ending.kind === 'failed' && verdict.effect === 'none';
+  if (!stopped) return ending;
+  const message = 'Holdfast is stopping; nothing was applied: send the request again.';
+  return { kind: 'refused', by: 'retry', code: 'holdfast_overloaded', message, retryAfterMs: 1000, verdict };
 }
 
 /** The retry was refused: the answer before it goes out, with the time to come back that the refusal knows. */

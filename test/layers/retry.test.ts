@@ -257,7 +257,11 @@ describe('discarded answers', () => {
     const ending = stacked(x);
     await clock.settle();
     x.cancel.abort('shutdown');
-    expect(await ending).toMatchObject({ kind: 'failed', failure: 'truncated', verdict: { reason: 'status_503' } });
+    expect(await ending).toMatchObject({
+      kind: 'refused',
+      code: 'holdfast_overloaded',
+      verdict: { reason: 'status_503' },
+    });
   });
 
   test('stay untouched when there is no retry', async () => {
