@@ -12,7 +12,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Job, Reply, ResultOf } from './jobs.ts';
 
 const READY_TIMEOUT_MS = 20_000;
-const STDERR_KEPT_CHARS = 4000;
+const STDERR_KEPT_CHARS = 2000;
 
 const children = new Set<ChildProcess>();
 
@@ -35,7 +35,7 @@ export type Core = 'proxy' | 'load';
 export interface Child {
   readonly pid: number;
   readonly process: ChildProcess;
-  /** The end of its stderr. */
+  /** The beginning of its stderr. */
   readonly stderr: () => string;
   readonly stop: () => Promise<void>;
 }
@@ -57,7 +57,7 @@ export function start(
   let said = '';
   child.stdout?.resume();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-STDERR_KEPT_CHARS);
+    if (said.length < STDERR_KEPT_CHARS) said += text;
   });
   const ended = new Promise<void>((resolve) => {
     const end = (): void => {

@@ -63,13 +63,19 @@ if (busy > QUIET_SHARE_MAX)
 if (!pinned) note('Not pinned: needs taskset and two cores. The proxies share theirs with the load.');
 
 const figures: Figure[] = [];
+let complete = true;
 let contestants: readonly ContestantCost[] = [];
 for (const name of only ?? NAMES.filter((each) => each !== 'semi-space')) {
-  if (name === 'cpu') {
-    contestants = await costs();
-    figures.push(...costFigures(contestants));
-  } else {
-    figures.push(...((await FIGURES[name]?.(bench)) ?? []));
+  try {
+    if (name === 'cpu') {
+      contestants = await costs();
+      figures.push(...costFigures(contestants));
+    } else {
+      figures.push(...((await FIGURES[name]?.(bench)) ?? []));
+    }
+  } catch (error) {
+    complete = false;
+    note(`${name} failed: ${(error as Error).message}`);
   }
 }
 
@@ -80,7 +86,7 @@ if (write) {
   writeFileSync(join(import.meta.dirname, 'results', 'latest.json'), `${JSON.stringify(results(), null, 2)}\n`);
   writeBetweenMarkers(join(import.meta.dirname, 'README.md'), rendered);
 }
-process.exit(0);
+process.exit(complete ? 0 : 1);
 
 function readArguments(): { only: readonly string[] | null; quick: boolean; write: boolean } {
   const { values } = parseArgs({

@@ -17,7 +17,7 @@ const SHIPPED_MAP = join(import.meta.dirname, '..', '..', 'config', 'intercom.ya
 const ownRules = Array.from({ length: OWN_RULES }, (_, index) => `/bench-${index}/{id}`);
 
 /** Own rows with the promise of the read that they are compared with, so that only their number differs. */
-const ownRows = ownRules.map((path) => `  - { match: GET ${path}, class: read, answer: json }`).join('\n');
+const ownRows = ownRules.map((path) => `  - { match: 'GET ${path}', class: read, answer: json }`).join('\n');
 
 interface ShippedRow {
   readonly match: string;

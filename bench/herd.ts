@@ -1,0 +1,204 @@
+/**
+ * `npm run proof:herd [-- --seed N] [--only NAME] [--write]`: what pacing and the breaker promise, at full length and in
+ * real time: saturated windows of ten seconds, a minute of outage, a dead neighbour, ten thousand waiters. Prints a table;
+ * with --write keeps it in results/herd.md. Ends with 1 when a bound is missed. About ten minutes on a quiet machine.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type Death, outlive } from '../test/herd/outage.ts';
+import { type Saturation, saturate } from '../test/herd/saturation.ts';
+import { measureNeighbour } from './neighbour.ts';
+import { percentile } from './stats.ts';
+import { measureWaiters } from './waiters.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const WINDOWS = 6;
+const OUTAGE_MS = 60_000;
+const CALM_MS = 10_000;
+const STAGGER_MS = 1250;
+/** Below half of the quota, over eight endpoints. */
+const CALLS_PER_SECOND = 40;
+
+interface Line {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly bound: number;
+  readonly atLeast?: boolean;
+  readonly beside?: string;
+}
+
+const { seed, only, write } = readArguments();
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+const PROOFS: Readonly<Record<string, () => Promise<readonly Line[]>>> = {
+  saturation,
+  outage,
+  neighbour,
+  waiters,
+};
+
+const lines: Line[] = [];
+for (const [name, prove] of Object.entries(PROOFS)) {
+  if (only !== undefined && only !== name) continue;
+  say(`${name} …`);
+  lines.push(...(await prove()));
+}
+const rendered = render(lines);
+process.stdout.write(`\n${rendered}`);
+if (write) {
+  mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
+  writeFileSync(join(import.meta.dirname, 'results', 'herd.md'), rendered);
+}
+process.exit(lines.every(holds) ? 0 : 1);
+
+async function saturation(): Promise<readonly Line[]> {
+  const clocks: readonly (Partial<Saturation> & { readonly name: string })[] = [
+    { name: 'true clock' },
+    { name: 'clock +90 s, gains 100 ppm', offsetSeconds: 90, drift: 1e-4 },
+    { name: 'clock −90 s, loses 100 ppm', offsetSeconds: -90, drift: -1e-4 },
+    { name: '30 % foreign' },
+  ];
+  const runs = [83, 333].flatMap((limit) =>
+    clocks.map(async ({ name, ...clock }, i) => {
+      // One after the other, so that their windows do not begin together in this one process.
+      await sleep(((limit === 83 ? 0 : clocks.length) + i) * STAGGER_MS);
+      const foreign = name.includes('foreign') ? Math.round(limit * 0.3) : 0;
+      const run = await saturate({ limit, windows: WINDOWS, seed, foreign, ...clock });
+      const what = `window of ${limit}, ${name}`;
+      const beside = `${run.calls} calls, ${run.failed} failed`;
+      const throttled: Line = {
+        what: `${what}: answers 429`,
+        value: run.throttledShare * 100,
+        unit: '%',
+        bound: foreign > 0 ? 2 : 0.5,
+        beside: `${run.throttled}`,
+      };
+      const used: Line = {
+        what: `${what}: slots used`,
+        value: run.used * 100,
+        unit: '%',
+        bound: 99,
+        atLeast: true,
+        beside,
+      };
+      const time: Line = { what: `${what}: wall time`, value: run.wallMs / run.boundMs, unit: '× bound', bound: 1.1 };
+      return [used, throttled, time, { what: `${what}: failed`, value: run.failed, unit: 'calls', bound: 0 }];
+    }),
+  );
+  return (await Promise.all(runs)).flat();
+}
+
+async function outage(): Promise<readonly Line[]> {
+  const found: Line[] = [];
+  for (const death of ['refused', 'unavailable'] satisfies Death[]) {
+    const common = { death, outageMs: OUTAGE_MS, perSecond: CALLS_PER_SECOND, calmMs: CALM_MS, seed };
+    const [patient, failing] = [
+      await outlive({ ...common, whenOpen: 'patient' }),
+      await outlive({ ...common, whenOpen: 'fail' }),
+    ];
+    const what = `a minute, ${death}`;
+    const refusals = failing.refusalsMs.toSorted((a, b) => a - b);
+    found.push(
+      {
+        what: `${what}, patient: failed`,
+        value: patient.failed,
+        unit: 'calls',
+        bound: 0,
+        beside: `of ${patient.calls}`,
+      },
+      { what: `${what}, patient: knocks`, value: patient.perSecondAfterTrip, unit: '/s', bound: 2 },
+      { what: `${what}, patient: first success`, value: patient.firstSuccessMs, unit: 'ms', bound: 1000 },
+      { what: `${what}, patient: worst added latency`, value: patient.worstMs, unit: 'ms', bound: OUTAGE_MS + 2000 },
+      {
+        what: `${what}, fail: refusals, p99`,
+        value: percentile(refusals, 0.99),
+        unit: 'ms',
+        bound: 5,
+        beside: `${refusals.length} of ${failing.calls}; p50 ${percentile(refusals, 0.5).toFixed(1)}, worst ${(refusals.at(-1) ?? Number.NaN).toFixed(1)}`,
+      },
+    );
+  }
+  return found;
+}
+
+async function neighbour(): Promise<readonly Line[]> {
+  const built = spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(`npm run build failed: ${built.stdout}${built.stderr}`);
+  const { perSecond, p99Ms, toHealthy } = await measureNeighbour(say);
+  return (['failing', 'hanging'] as const).map((arm) => {
+    const { median, min, max } = toHealthy[arm];
+    return {
+      what: `p99 beside an endpoint that is ${arm}`,
+      value: median,
+      unit: '× healthy',
+      bound: 1.05,
+      beside: `${min.toFixed(2)}–${max.toFixed(2)} over rounds; ${p99Ms[arm].median.toFixed(2)} against ${p99Ms.healthy.median.toFixed(2)} ms at ${perSecond}/s`,
+    };
+  });
+}
+
+async function waiters(): Promise<readonly Line[]> {
+  const { bytesEach, releaseUs, loopDelayMs } = await measureWaiters();
+  const [shallow = Number.NaN, , deep = Number.NaN] = Object.values(releaseUs);
+  return [
+    { what: '10,000 waiters: heap each', value: bytesEach, unit: 'bytes', bound: 2048 },
+    {
+      what: 'release from a line of 100,000',
+      value: deep / shallow,
+      unit: '× that of 1,000',
+      // log₂ of the depths, 16.6 to 10, and as much again for caches that no longer hold the line.
+      bound: 3.3,
+      beside: Object.entries(releaseUs)
+        .map(([depth, us]) => `${us.toFixed(1)} µs at ${depth}`)
+        .join(', '),
+    },
+    {
+      what: '10,000 waiters: event-loop delay p99',
+      value: loopDelayMs.p99,
+      unit: 'ms',
+      bound: 20,
+      beside: `worst ${loopDelayMs.max.toFixed(0)}`,
+    },
+  ];
+}
+
+function holds({ value, bound, atLeast }: Line): boolean {
+  return atLeast === true ? value >= bound : value <= bound;
+}
+
+function render(all: readonly Line[]): string {
+  const rows = all.map((line) => {
+    const sign = line.atLeast === true ? '≥' : '≤';
+    const digits = line.value >= 100 || Number.isInteger(line.value) ? 0 : 2;
+    return `| ${line.what} | ${line.value.toFixed(digits)} ${line.unit} | ${sign} ${line.bound} | ${holds(line) ? 'holds' : 'MISSED'} | ${line.beside ?? ''} |`;
+  });
+  return `${[circumstances(), '', '| what | found | bound | | beside |', '|---|---|---|---|---|', ...rows].join('\n')}\n`;
+}
+
+function git(...args: readonly string[]): string {
+  return spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' }).stdout.trim();
+}
+
+function circumstances(): string {
+  const changed = git('status', '--porcelain', '--', 'src', 'config') === '' ? '' : ' with uncommitted changes';
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`;
+  const date = new Date().toISOString().slice(0, 10);
+  return `# npm run proof:herd\n\n${date}, commit ${git('rev-parse', '--short', 'HEAD')}${changed}, seed ${seed}, Node ${process.versions.node}, ${machine}.`;
+}
+
+function readArguments(): { seed: number; only: string | undefined; write: boolean } {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string', default: '1' },
+      only: { type: 'string' },
+      write: { type: 'boolean', default: false },
+    },
+  });
+  return { ...values, only: values.only, seed: Number(values.seed) };
+}
