@@ -201,7 +201,7 @@ export class Call implements Turn, BodyEvents {
   /** False when the head of the reply cannot be written; then nothing was. */
   #send(reply: Reply, last: boolean): boolean {
     const unread = !this.#request.complete && announcesBody(this.#request);
-    const close = last || unread || this.#connection.isLastTurn;
+    const close = last || unread;
     if (close) this.#connection.close();
     this.#reply = reply;
     this.#sending = new Sending({

@@ -20,8 +20,12 @@ export interface Turn {
   readonly received: boolean;
 }
 
-/** Requests that wait behind the one that is served. What comes beyond is not served: the connection ends before it. */
-const PIPELINED_MAX = 64;
+/**
+ * Requests that wait behind the one that is served; a client that sends more is cut off. Node's parser makes a request of
+ * every 20 bytes and keeps each until all before it are answered, whatever the socket is told: to leave them unserved
+ * would cost a gigabyte, and misplace the answers to those that follow.
+ */
+const PIPELINED_MAX = 1000;
 
 /** The turns of one socket. */
 export class Connection {
@@ -31,8 +35,6 @@ export class Connection {
   #waiting: Turn[] = [];
   /** What the parser could not read, to be answered when everything before it is. */
   #malformed: Refusal | null = null;
-  /** More came than may wait. Serving what follows would put its answer in the place of one that never comes. */
-  #overflowed = false;
   #closing = false;
   #readEnded = false;
 
@@ -49,20 +51,15 @@ export class Connection {
 
   /** A request has arrived. */
   take(turn: Turn): void {
-    if (this.#closing || this.#overflowed || this.#malformed !== null) return;
+    if (this.#closing || this.#malformed !== null) return;
     if (this.#current === null) {
       this.#current = turn;
       turn.start();
     } else if (this.#waiting.length < PIPELINED_MAX) {
       this.#waiting.push(turn);
     } else {
-      this.#overflowed = true;
+      this.socket.destroy();
     }
-  }
-
-  /** Nothing is served behind the current request: its answer says `Connection: close`. */
-  get isLastTurn(): boolean {
-    return this.#overflowed && this.#waiting.length === 0;
   }
 
   /** The current request has its answer. */
@@ -73,8 +70,6 @@ export class Connection {
     if (next !== undefined) {
       this.#current = next;
       next.start();
-    } else if (this.#overflowed) {
-      this.socket.destroySoon();
     } else if (this.#malformed !== null) {
       this.#refuse(this.#malformed);
     }
@@ -82,7 +77,7 @@ export class Connection {
 
   /** The parser gave up: the body of the last request, or the head of the next, cannot be read. Answered once. */
   malformed(refusal: Refusal): void {
-    if (this.#closing || this.#overflowed || this.#malformed !== null) return;
+    if (this.#closing || this.#malformed !== null) return;
     const last = this.#waiting.at(-1) ?? this.#current;
     if (last !== null && !last.received) {
       last.bodyMalformed(refusal);
