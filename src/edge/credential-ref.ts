@@ -3,6 +3,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
 const KEPT_MAX = 4096;
+/** Longer ones are nobody's token: named, and not remembered, or clients could fill the memory with them. */
+const KEPT_CHARS_MAX = 512;
 
 /** Names credentials and remembers the names. */
 export class CredentialRefs {
@@ -15,6 +17,7 @@ export class CredentialRefs {
     let ref = this.#refs.get(authorization);
     if (ref === undefined) {
       ref = createHmac('sha256', this.#key).update(authorization).digest('hex').slice(0, 12);
+      if (authorization.length > KEPT_CHARS_MAX) return ref;
       if (this.#refs.size >= KEPT_MAX) this.#forgetOldest();
       this.#refs.set(authorization, ref);
     }
