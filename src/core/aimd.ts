@@ -2,7 +2,8 @@
  * An estimate of a token's limit while the server names none: additive increase, multiplicative decrease, per window of
  * 10 s. It begins with what the server was seen to accept. Gentler than TCP's halving, since the limit of a workspace
  * is a constant that we circle, not a shared link: a fifth down, a twentieth up, so that one window in about five
- * touches the limit. NaN and zero cannot arise: the estimate is an integer in 1..1e6.
+ * touches the limit. It never falls below what goes out before the first answer: the pause and its one probe hold back
+ * whoever must wait longer, and a single refused call would otherwise leave one call per window. NaN cannot arise.
  */
 
 /** Calls per window, and by how much a window that used it up raises it. */
@@ -13,12 +14,14 @@ export interface Estimate {
 
 const DECREASE = 0.8;
 const STEP = 0.05;
+/** Semantics §4: before the first answer 10 in flight. */
+const LOWEST = 10;
 const HIGHEST = 1_000_000;
 
 /** The first estimate, and each later decrease: the window had accepted `accepted` calls when a 429 came. */
 export function decreased(estimate: Estimate | null, accepted: number): Estimate {
   const seen = estimate === null ? accepted : Math.min(estimate.limit, accepted);
-  const limit = Math.min(Math.max(1, Math.floor(seen * DECREASE)), HIGHEST);
+  const limit = Math.min(Math.max(LOWEST, Math.floor(seen * DECREASE)), HIGHEST);
   return { limit, step: Math.max(1, Math.ceil(limit * STEP)) };
 }
 
