@@ -161,11 +161,12 @@ describe('bodies that do not keep their word', () => {
   });
 
   test('§10: a flowing body that turns out malformed breaks off for the upstream and is 400 for the client', async () => {
-    const { port, seen } = await edge();
+    const { port, plane, seen } = await edge();
     const client = new RawClient(port).send(CHUNKED + chunk('a'.repeat(70_000)));
     client.send('zz\r\n');
     expect(await client.until((text) => text.endsWith(']}'))).toMatch(/^HTTP\/1.1 400 /);
     client.destroy();
+    while (plane.active() > 0) await turn();
     expect(seen.map(({ exchange, body }) => [exchange.body.kind, body])).toEqual([['stream', null]]);
   });
 
