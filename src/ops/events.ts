@@ -128,7 +128,7 @@ export class Events {
 
   /** All calls of a token pause, or those to one endpoint. */
   paused(token: string, forMs: number, endpoint: string | null): void {
-    this.#log.info({ event: 'paused', token, forMs: Math.round(forMs), endpoint });
+    this.#log.info({ event: 'paused', credentialRef: token, forMs: Math.round(forMs), endpoint });
   }
 
   /** A request was refused because too much was in flight. */
@@ -159,7 +159,7 @@ export class Events {
 
   /** The upstream answered 401. With own credentials they are read again; `changed` says whether that helped. */
   credentialRejected(exchange: Exchange, changed: boolean | null): void {
-    this.#log.warn({ event: 'credential_rejected', id: exchange.id, token: exchange.credentialRef, changed });
+    this.#log.warn({ event: 'credential_rejected', id: exchange.id, credentialRef: exchange.credentialRef, changed });
   }
 
   /** A request was refused before it became an exchange. */

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { createLog } from '../../src/ops/log.ts';
+
+function logging(redact: readonly string[] = []) {
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', redact }, { write: (line: string) => void lines.push(line) });
+  return { log, lines };
+}
+
+describe('§12: redaction', () => {
+  it('takes secrets out at every depth, whatever the case of their names', () => {
+    const { log, lines } = logging();
+    log.info({
+      event: 'x',
+      Authorization: 'planted',
+      context: { token: 'planted', lead: 'kept' },
+      list: [{ cookie: 'planted' }, { deep: { 'X-Api-Key': 'planted' } }],
+    });
+    expect(lines.join('')).not.toContain('planted');
+    expect(lines.join('')).toContain('"lead":"kept"');
+    expect(lines.join('').match(/\[redacted\]/g)).toHaveLength(4);
+  });
+
+  it('takes out the fields that the configuration names', () => {
+    const { log, lines } = logging(['Email']);
+    log.info({ event: 'x', context: { email: 'planted' } });
+    expect(lines.join('')).not.toContain('planted');
+  });
+
+  it('leaves what was logged as it was', () => {
+    const { log } = logging();
+    const context = { token: 'planted' };
+    const line = { event: 'x', context };
+    log.info(line);
+    expect(line).toEqual({ event: 'x', context: { token: 'planted' } });
+  });
+
+  it('ends on what is nested without end', () => {
+    const { log, lines } = logging();
+    const loop: Record<string, unknown> = { token: 'planted' };
+    loop['loop'] = loop;
+    log.info({ event: 'x', loop });
+    expect(lines.join('')).not.toContain('planted');
+  });
+
+  it('keeps errors readable', () => {
+    const { log, lines } = logging();
+    log.error({ event: 'bug', err: new Error('what went wrong') });
+    expect(lines.join('')).toContain('"message":"what went wrong"');
+  });
+});
