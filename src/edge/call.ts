@@ -66,7 +66,7 @@ export class Call implements Turn, BodyEvents {
   }
 
   start(): void {
-    this.#plane.enter(this);
+    this.#plane.enter();
     const head = readHead(this.#request, this.#plane.via);
     if (head.kind === 'refusal') return this.#refuse(head);
     if (this.#expectation === 'unknown') return this.#refuse(UNKNOWN_EXPECTATION);
@@ -257,7 +257,7 @@ export class Call implements Turn, BodyEvents {
         complete,
       });
     }
-    this.#plane.leave(this);
+    this.#plane.leave();
     this.#connection.turnOver();
   }
 }

@@ -12,6 +12,8 @@ export interface Turn {
   start(): void;
   /** The connection is gone. */
   gone(): void;
+  /** The process stops: waits end, what is on the wire may finish. */
+  shutdown(): void;
   /** The bytes of its body are malformed, too slow, or end too early. */
   bodyMalformed(refusal: Refusal): void;
   /** The client has closed its side: nothing more of an upload comes. */
@@ -85,6 +87,11 @@ export class Connection {
     }
     this.#malformed = refusal;
     if (this.#current === null) this.#refuse(refusal);
+  }
+
+  /** The process stops. */
+  shutdown(): void {
+    this.#current?.shutdown();
   }
 
   /** Whether the client has closed its side. */

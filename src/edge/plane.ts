@@ -10,12 +10,6 @@ import type { ClientToken } from './client-token.ts';
 import type { CredentialRefs } from './credential-ref.ts';
 import type { Reserved } from './reserved.ts';
 
-/** A call that has not ended. */
-export interface ActiveCall {
-  /** The process stops: waits end, what is on the wire may finish. */
-  shutdown(): void;
-}
-
 /** The surroundings of a call. */
 export interface Plane {
   readonly settings: () => Settings;
@@ -32,8 +26,8 @@ export interface Plane {
   readonly credentialRefs: CredentialRefs;
   readonly reserved: Reserved;
   readonly draining: boolean;
-  enter(call: ActiveCall): void;
-  leave(call: ActiveCall): void;
+  enter(): void;
+  leave(): void;
   /** The caller has its answer but the exchange goes on: a drain waits for it. */
   settling(settled: Promise<Outcome>): void;
 }
