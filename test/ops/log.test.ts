@@ -43,6 +43,16 @@ describe('§12: redaction', () => {
     expect(lines.join('')).not.toContain('planted');
   });
 
+  it('writes the time as ISO 8601 with milliseconds', () => {
+    const { log, lines } = logging();
+    for (let i = 0; i < 50; i += 1) log.info({ event: 'x' });
+    for (const line of lines) {
+      const { time } = JSON.parse(line) as { time: string };
+      expect(new Date(time).toISOString()).toBe(time);
+      expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(5000);
+    }
+  });
+
   it('keeps errors readable', () => {
     const { log, lines } = logging();
     log.error({ event: 'bug', err: new Error('what went wrong') });
