@@ -23,6 +23,7 @@ import { createLog } from './ops/log.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { type Random, systemRandom } from './ops/random.ts';
 import { buildStack, type Stack } from './stack.ts';
+import { UpstreamSettingsError } from './upstream/connect.ts';
 import { type Credentials, openCredentials } from './upstream/credentials.ts';
 import { createUpstream, type Upstream } from './upstream/upstream.ts';
 
@@ -84,6 +85,10 @@ class Assembly implements Instance {
   readonly #log;
   #settings: Settings;
   #way: Way;
+  /** Opened by a reload that has not put its settings in force yet. */
+  #nextWay: Way | null = null;
+  /** Calls still run on these. */
+  readonly #formerUpstreams = new Set<Upstream>();
   #draining = false;
   #address: AddressInfo | null = null;
   #adminAddress: AddressInfo | null = null;
@@ -103,7 +108,7 @@ class Assembly implements Instance {
     this.config = createConfigWatch({
       events: this.events,
       file: parts.file,
-      load: parts.load,
+      load: () => this.#load(),
       running: this.settings,
       swap: (next) => this.#apply(next),
     });
@@ -160,17 +165,37 @@ class Assembly implements Instance {
     this.events.lifecycle('listening', { proxy: this.url, admin: this.adminUrl, upstream: upstream.origin, mode });
   }
 
+  /** A configuration whose way to the upstream cannot be opened is as faulty as one that cannot be read. */
+  async #load(): Promise<Loaded> {
+    const loaded = await this.#parts.load();
+    if (!loaded.ok) return loaded;
+    try {
+      const changed = wayOf(loaded.settings) !== wayOf(this.#settings);
+      this.#nextWay = changed ? await openWay(loaded.settings, this.#parts.env) : null;
+      return loaded;
+    } catch (error) {
+      if (error instanceof UpstreamSettingsError) return { ok: false, faults: [error.message] };
+      throw error;
+    }
+  }
+
   /** Puts another configuration in force; calls under way keep the one they started with. */
   async #apply(settings: Settings): Promise<void> {
-    const changed = wayOf(settings) !== wayOf(this.#settings);
-    const next = changed ? await openWay(settings, this.#parts.env) : this.#way;
     const former = this.#way;
+    const next = this.#nextWay ?? former;
+    this.#nextWay = null;
     this.#buffered.resize(settings.limits.bufferedBytes);
     this.#log.level = settings.log.level;
     this.#settings = settings;
     this.#way = next;
     this.events.configLoaded(settings.hash, settings.source);
-    if (former !== next) void former.upstream.close();
+    if (former !== next) void this.#retire(former.upstream);
+  }
+
+  async #retire(upstream: Upstream): Promise<void> {
+    this.#formerUpstreams.add(upstream);
+    await upstream.close();
+    this.#formerUpstreams.delete(upstream);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -180,8 +205,9 @@ class Assembly implements Instance {
     const closed = new Promise((resolve) => this.#admin.close(resolve));
     this.#admin.closeAllConnections();
     await closed;
-    void this.#way.upstream.close();
-    this.events.lifecycle('stopped', { unfinished: this.#dataPlane.active() });
+    const unfinished = this.#dataPlane.active();
+    await Promise.all([this.#way.upstream, ...this.#formerUpstreams].map((upstream) => upstream.destroy()));
+    this.events.lifecycle('stopped', { unfinished });
   }
 
   /** The upstream of this moment. A call that took its connection before a swap still gets an answer from the new one. */

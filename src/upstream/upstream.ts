@@ -19,6 +19,8 @@ interface UpstreamStats {
 export interface Upstream extends Wire {
   /** Drops idle sockets now and the others as their calls end; resolves when all are gone. New calls may still come. */
   close(): Promise<void>;
+  /** Ends the running calls as failures and closes every socket; resolves when all are gone. New calls fail unsent. */
+  destroy(): Promise<void>;
   stats(): UpstreamStats;
 }
 
@@ -34,32 +36,39 @@ export function createUpstream(
   const places = new Places(settings.connections);
   // The one used last goes out first, so that those beyond the need fall idle and close.
   const idle: Connection[] = [];
-  let running = 0;
+  const running = new Set<Connection>();
   let whenDrained: (() => void) | null = null;
+  let destroyed = false;
 
   const leave = (connection: Connection, clean: boolean): void => {
-    running -= 1;
-    if (clean && whenDrained === null) idle.push(connection);
+    running.delete(connection);
+    if (clean && !destroyed && whenDrained === null) idle.push(connection);
     else void connection.destroy();
-    if (running === 0) whenDrained?.();
+    if (running.size === 0) whenDrained?.();
   };
 
   return {
     connection: (signal) => places.take(signal),
     dispatch(request, handler) {
-      running += 1;
-      const call = new Call(handler, idle.pop() ?? new Connection(settings.origin, connect), leave);
+      const connection = idle.pop() ?? new Connection(settings.origin, connect);
+      if (destroyed) void connection.destroy();
+      running.add(connection);
+      const call = new Call(handler, connection, leave);
       call.send(request);
       return call;
     },
     async close() {
       const drained = new Promise<void>((resolve) => {
         whenDrained = resolve;
-        if (running === 0) resolve();
+        if (running.size === 0) resolve();
       });
       await Promise.all(idle.splice(0).map((connection) => connection.destroy()));
       await drained;
     },
-    stats: () => ({ running, waiting: places.waiting, idle: idle.length }),
+    async destroy() {
+      destroyed = true;
+      await Promise.all([...idle.splice(0), ...running].map((connection) => connection.destroy()));
+    },
+    stats: () => ({ running: running.size, waiting: places.waiting, idle: idle.length }),
   };
 }

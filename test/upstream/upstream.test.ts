@@ -337,3 +337,14 @@ describe('TLS', () => {
     },
   );
 });
+
+test('destroy ends running calls as failures, and a call that comes later fails unsent', async () => {
+  server.script(hang());
+  const running = send(upstream);
+  await expect.poll(() => server.requests.length).toBe(1);
+  await upstream.destroy();
+  expect((await running.ended).failure).toMatchObject({ kind: 'reset', sent: 'maybe' });
+  expect((await send(upstream).ended).failure).toMatchObject({ sent: 'no' });
+  expect(server.requests).toHaveLength(1);
+  expect(upstream.stats()).toMatchObject({ running: 0, idle: 0 });
+});
