@@ -100,7 +100,9 @@ async function repeat(state: State, inner: Service, exchange: Exchange, first: A
     const before = exchange.attempts.length;
     const next = await attemptOnce(state, inner, exchange);
     const ok = next.verdict.class === 'ok';
-    if (ok || exchange.attempts.length === before) allowance.giveBack(charge);
+    const sent = exchange.attempts.length > before;
+    if (sent) events.retrySent(exchange, last.verdict.reason);
+    if (ok || !sent) allowance.giveBack(charge);
     if (ok) {
       exchange.withheld = null;
       return next;

@@ -10,6 +10,7 @@ import type { Log } from './log.ts';
 import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
 
 const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
+const UNMAPPED_CODE_CHARS_MAX = 100;
 
 /** A layer that holds back, repeats or refuses. */
 export type ActingLayer = 'shed' | 'retry' | 'breaker' | 'bulkhead' | 'pacing';
@@ -94,9 +95,13 @@ export class Events {
     return token;
   }
 
-  /** A failed attempt will be sent again after a wait. */
-  retryScheduled(exchange: Exchange, waitMs: number, waitReason: WaitReason, failureReason: string): void {
+  /** A failed attempt was sent again, after its wait. Its own line is that of the attempt. */
+  retrySent(exchange: Exchange, failureReason: string): void {
     this.#metrics.retries.inc({ endpoint: exchange.policy.name, reason: failureReason });
+  }
+
+  /** A failed attempt is to be sent again after a wait; whether it was, `retrySent` counts. */
+  retryScheduled(exchange: Exchange, waitMs: number, waitReason: WaitReason, failureReason: string): void {
     this.#log.debug({ event: 'retry', id: exchange.id, waitMs: Math.round(waitMs), waitReason, reason: failureReason });
   }
 
@@ -141,17 +146,21 @@ export class Events {
   unmappedError(exchange: Exchange, status: number, code: string | null, message: string | null, nowMs: number): void {
     const endpoint = exchange.policy.name;
     this.#metrics.unmappedErrors.inc({ endpoint, status });
-    const key = `${endpoint} ${status} ${code ?? ''}`;
+    // Not by the code as well: an upstream that makes them up would write a line for each.
+    const key = `${endpoint} ${status}`;
     const last = this.#unmappedLoggedAt.get(key);
     if (last !== undefined && nowMs - last < UNMAPPED_LOG_INTERVAL_MS) return;
     if (this.#unmappedLoggedAt.size >= 1000) this.#unmappedLoggedAt.clear();
     this.#unmappedLoggedAt.set(key, nowMs);
-    const when = code === null ? `{ status: ${status} }` : `{ status: ${status}, code: ${code} }`;
+    const shownCode = code?.slice(0, UNMAPPED_CODE_CHARS_MAX) ?? null;
+    // JSON is YAML: quoted, the upstream's words stay one value.
+    const when =
+      shownCode === null ? `{ status: ${status} }` : `{ status: ${status}, code: ${JSON.stringify(shownCode)} }`;
     this.#log.warn({
       event: 'unmapped_error',
       endpoint,
       status,
-      code,
+      code: shownCode,
       upstreamMessage: message?.slice(0, 200) ?? null,
       paste: `- match: ${endpoint}\n  errors:\n    - when: ${when}\n      verdict: permanent   # or transient`,
     });
@@ -178,6 +187,11 @@ export class Events {
   configRejected(faults: readonly string[]): void {
     this.#metrics.configLastReloadSuccessful.set(0);
     this.#log.error({ event: 'config_rejected', faults });
+  }
+
+  /** The configuration file is gone and stays away; the running configuration stays. */
+  configMissing(file: string): void {
+    this.#log.warn({ event: 'config_missing', file });
   }
 
   /** A state change of the process: listening, draining, stopped. */

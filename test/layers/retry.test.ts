@@ -82,7 +82,7 @@ describe('§3: the loop', () => {
   });
 
   test('sends a failed attempt again after its backoff and notes the wait', async () => {
-    const { run, sentAtMs, named } = rig([busy(), busy(), ok]);
+    const { run, sentAtMs, named, metrics } = rig([busy(), busy(), ok]);
     const x = read();
     expect(await run(x)).toBe(ok);
     expect(sentAtMs).toEqual([1000, 1500, 2500]);
@@ -94,6 +94,7 @@ describe('§3: the loop', () => {
       [1000, 'backoff'],
     ]);
     expect(named('retry').map((line) => line['waitMs'])).toEqual([500, 1000]);
+    expect((await metrics.retries.get()).values).toMatchObject([{ value: 2, labels: { reason: 'status_503' } }]);
   });
 
   test('never comes earlier than the server wished, and names where the wish stood', async () => {
@@ -279,7 +280,7 @@ describe('§3: the caller', () => {
     ['deadline', 'deadline'],
   ] as const) {
     test(`ends the wait at once with the last outcome on ${reason}`, async () => {
-      const { stacked, clock, sentAtMs } = rig([busy()]);
+      const { stacked, clock, sentAtMs, metrics } = rig([busy()]);
       const x = read();
       const ending = stacked(x);
       await clock.advance(200);
@@ -289,6 +290,7 @@ describe('§3: the caller', () => {
       expect(x).toMatchObject({ withheld, waitedMs: 200, pendingWait: null });
       expect(clock.pending).toBe(0);
       expect(getEventListeners(x.cancel.signal, 'abort')).toHaveLength(0);
+      expect((await metrics.retries.get()).values).toEqual([]);
     });
   }
 
