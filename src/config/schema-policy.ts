@@ -49,7 +49,7 @@ const retry = section(
 const retryBudget = section(
   {
     ratio: number('Retries allowed per client request.', 0.2, 0, 1),
-    window: duration('The time over which requests and retries are counted.', '10s', '1s', '10m'),
+    window: duration('The time over which requests and retries are counted.', '10s', '1s', '60s'),
     floor_per_second: integer('Retries per second that are always allowed.', 1, 0, 10_000),
   },
   'How much of the traffic may be retries, per class of operations and for the whole process.',

@@ -23,6 +23,11 @@ describe('one clear line for each fault, with line, column, value, what is allow
       'defaults: { retry: { base_delay: 2d } }',
       'got 2d; allowed: a duration from 1ms to 1h',
     ],
+    [
+      'a retry budget’s window beyond what is counted',
+      'defaults: { retry_budget: { window: 2m } }',
+      'got 2m; allowed: a duration from 1s to 60s',
+    ],
     ['a bad size', 'limits: { error_body: 5MB }', 'got 5MB; allowed: a size from 1KiB to 16MiB'],
     ['a ratio beyond 1', 'defaults: { retry_budget: { ratio: 20 } }', 'got 20; allowed: a number from 0 to 1'],
     ['a word that is none', 'mode: observ', '1:7: mode: not allowed; got observ; allowed: one of enforce, observe'],
