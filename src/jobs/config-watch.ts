@@ -68,10 +68,11 @@ export function createConfigWatch(parts: ConfigWatchParts): ConfigWatch {
       let before = loaded;
       while ((await sleep(clock, LOOK_EVERY_MS, signal)) === 'slept') {
         const now = await fileSignature(parts.file.path);
-        // A file that is gone for a moment is being replaced; one that is gone for good changes nothing.
-        if (now !== null && now !== loaded && now === before) {
+        // One look long it is only being replaced. Gone for good it changes nothing, and is said once.
+        if (now !== loaded && now === before) {
           loaded = now;
-          await reload();
+          if (now === null) parts.events.configMissing(parts.file.path);
+          else await reload();
         }
         before = now;
       }
@@ -97,7 +98,10 @@ async function reloadOnce({ events, load, running, swap }: ConfigWatchParts): Pr
   }
 }
 
-/** What was built at the start and cannot be changed under running calls: its key, and how the running value is kept. */
+/**
+ * What was built at the start and cannot be changed under running calls: its key, and how the running value is kept in
+ * the settings; `shown` follows.
+ */
 const FIXED: readonly [string, (settings: Settings) => unknown, (next: Settings, running: Settings) => Settings][] = [
   ['listen', (s) => s.listen, (next, { listen }) => ({ ...next, listen })],
   [
@@ -114,11 +118,22 @@ function keepFixed(next: Settings, running: Settings): { settings: Settings; res
   const restart: string[] = [];
   for (const [key, valueOf, keep] of FIXED) {
     if (JSON.stringify(valueOf(next)) === JSON.stringify(valueOf(running))) continue;
-    settings = keep(settings, running);
+    settings = {
+      ...keep(settings, running),
+      shown: withValue(settings.shown as Tree, running.shown as Tree, key.split('.')),
+    };
     restart.push(key);
   }
   return { settings, restart };
 }
+
+/** A copy of `to` in which the value at the path is the one of `from`. */
+function withValue(to: Tree, from: Tree, [key, ...rest]: readonly string[]): Tree {
+  if (key === undefined) return from;
+  return { ...to, [key]: withValue(to?.[key] as Tree, from?.[key] as Tree, rest) };
+}
+
+type Tree = Readonly<Record<string, unknown>> | undefined;
 
 /** Changes when the file behind the path does, also when a link on the way was swapped; null when it is not there. */
 export async function fileSignature(file: string): Promise<string | null> {

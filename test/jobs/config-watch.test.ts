@@ -130,6 +130,27 @@ test('a broken file leaves the running configuration untouched and is reported o
   await job.end();
 });
 
+test('a file that stays away is said once, also when it comes back as it was and goes again', async () => {
+  const file = path.join(directory, 'holdfast.yaml');
+  await writeFile(file, retries(1));
+  const job = await watching(file);
+  const missing = () => job.lines.filter((line) => line.includes('config_missing'));
+  await rename(file, `${file}.away`);
+  await job.look(1);
+  expect(missing()).toHaveLength(0);
+  await job.look(4);
+  expect(missing()).toHaveLength(1);
+  expect(JSON.parse(missing()[0]!)).toMatchObject({ level: 'warn', file });
+  expect(job.swaps()).toBe(0);
+  await rename(`${file}.away`, file);
+  await job.look();
+  expect(job.swaps()).toBe(1);
+  await rm(file);
+  await job.look(3);
+  expect(missing()).toHaveLength(2);
+  await job.end();
+});
+
 test('a vanished file changes nothing, and is read again when it is back', async () => {
   const file = path.join(directory, 'holdfast.yaml');
   await writeFile(file, retries(1));
@@ -161,6 +182,12 @@ test('what needs a restart is named and keeps its running value; the rest is swa
   expect(job.settings().upstream.origin).toBe('https://api.eu.intercom.io');
   expect(job.settings().limits.bufferedBytes).toBe(2 ** 20);
   expect(maxRetries(job.settings())).toBe(2);
+  expect(job.settings().shown).toMatchObject({
+    listen: '127.0.0.1:8080',
+    admin: { listen: '127.0.0.1:8081' },
+    upstream: { url: 'https://api.eu.intercom.io' },
+    limits: { buffered: '1MiB' },
+  });
   await job.end();
 });
 
