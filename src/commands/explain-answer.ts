@@ -1,15 +1,15 @@
 /**
- * What the proxy would do with an answer: the real attempt layer tries once against a scripted upstream that gives that
- * answer, the real decision says whether it would be sent again, and the real edge says what the caller gets. Nothing is
+ * What the proxy would do with an answer or a failure: the real attempt layer tries once against a scripted upstream that
+ * gives the one or the other, the real decision says whether it would be sent again, and the real edge says what the caller gets. Nothing is
  * decided here, so that `explain` cannot disagree with `serve`.
  */
 
 import { ByteBudget } from '../core/byte-budget.ts';
-import { matches } from '../core/classify.ts';
+import { type AttemptFacts, matches } from '../core/classify.ts';
 import { readErrorBody } from '../core/error-body.ts';
 import type { AttemptRecord, Exchange, RequestBody, WaitReason } from '../core/exchange.ts';
 import { mayHaveTakenEffect } from '../core/exchange.ts';
-import { type Outcome, streamOf } from '../core/outcome.ts';
+import { type FailureKind, type Outcome, type Sent, streamOf } from '../core/outcome.ts';
 import type { ErrorRule } from '../core/policy.ts';
 import type { RawHeaders } from '../core/raw-headers.ts';
 import { serverWish } from '../core/retry-after.ts';
@@ -23,14 +23,22 @@ import { Events } from '../ops/events.ts';
 import { createLog } from '../ops/log.ts';
 import { createMetrics } from '../ops/metrics.ts';
 
-/** A request, and the answer that the upstream gives to it. */
+/** How an attempt can fail on the wire; `broken` is what the answer itself shows. */
+export const FAILURES = ['connect', 'dns', 'tls', 'timeout', 'reset', 'truncated'] as const satisfies FailureKind[];
+
+/** A member of `FAILURES`. */
+export type WireFailureKind = (typeof FAILURES)[number];
+
+/** A request, and what comes of it: an answer, a failure, or with `truncated` first the one and then the other. */
 export interface Scene {
   readonly settings: Settings;
   readonly match: EndpointMatch;
   readonly method: string;
   readonly target: string;
   readonly requestBody: Buffer | null;
-  readonly answer: { readonly status: number; readonly headers: RawHeaders; readonly body: Buffer };
+  /** Null when none came. */
+  readonly answer: { readonly status: number; readonly headers: RawHeaders; readonly body: Buffer } | null;
+  readonly failure: WireFailureKind | null;
   /** An earlier attempt of the call may have taken effect. */
   readonly afterUnknown: boolean;
   readonly clock: Clock;
@@ -47,7 +55,15 @@ export interface Explanation {
   readonly waitMs: readonly [number, number] | null;
   readonly decision: RetryDecision;
   /** What the caller gets when this is the last attempt. */
-  readonly reply: { readonly status: number; readonly code: string | null; readonly headers: RawHeaders };
+  readonly reply: {
+    readonly status: number;
+    readonly code: string | null;
+    readonly headers: RawHeaders;
+    /** What an error of ours says; null for an answer of the upstream. */
+    readonly message: string | null;
+    /** It flows through, and ends where the upstream's broke off. */
+    readonly cutOff: boolean;
+  };
 }
 
 const UNKNOWN_BEFORE: AttemptRecord = {
@@ -79,8 +95,11 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
     limits: () => settings.limits,
     credentials: { current: () => null },
   });
-  const { tried, decided } = rulesTried(scene, exchange);
+  const afterUnknown = mayHaveTakenEffect(exchange);
   const outcome = await service(exchange);
+  const { tried, decided } = rulesTried(scene, exchange, afterUnknown);
+  // An attempt that timed out has used its time up.
+  const usedMs = scene.failure === 'timeout' ? match.policy.timeout.attemptMs : 0;
   const decide = (random: number): RetryDecision =>
     decideRetry({
       policy: match.policy.retry,
@@ -91,13 +110,14 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
       bodySpent: false,
       credentialRenewed: false,
       wishReason: wishReasonOf(scene, outcome),
-      remainingMs: exchange.deadlineAtMs - clock.now(),
+      remainingMs: exchange.deadlineAtMs - clock.now() - usedMs,
       medianMs: 0,
       random,
     });
   const [soonest, latest] = [decide(0), decide(CHANCE_MOST)];
-  const reply = respond(exchange, outcome, '1.1 holdfast');
-  streamOf(outcome)?.discard();
+  const { status, code, headers, body } = respond(exchange, outcome, '1.1 holdfast');
+  const stream = streamOf(outcome);
+  stream?.discard();
   return {
     exchange,
     outcome,
@@ -105,7 +125,13 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
     decided,
     waitMs: soonest.retry && latest.retry ? [soonest.waitMs, latest.waitMs] : null,
     decision: soonest.retry ? latest : soonest,
-    reply,
+    reply: {
+      status,
+      code,
+      headers,
+      message: code === null || body.kind !== 'bytes' ? null : readErrorBody(body.bytes).messages.join(' '),
+      cutOff: scene.failure !== null && body.kind === 'stream',
+    },
   };
 }
 
@@ -139,33 +165,57 @@ function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }:
   };
 }
 
-function scriptedWire({ answer }: Scene): Wire {
+/** By the phase in which each of them happens (semantics §2). */
+const SENT: Readonly<Record<WireFailureKind, Sent>> = {
+  connect: 'no',
+  dns: 'no',
+  tls: 'no',
+  timeout: 'maybe',
+  reset: 'maybe',
+  truncated: 'yes',
+};
+
+function scriptedWire({ answer, failure }: Scene): Wire {
   return {
     connection: () => () => {},
     dispatch: (_, handler) => {
       queueMicrotask(() => {
-        handler.onStart();
-        handler.onHead(answer.status, answer.headers);
-        if (answer.body.length > 0) handler.onData(answer.body);
-        handler.onEnd([]);
+        const sent = failure === null ? 'yes' : SENT[failure];
+        if (sent !== 'no') handler.onStart();
+        if (answer !== null) {
+          handler.onHead(answer.status, answer.headers);
+          if (answer.body.length > 0) handler.onData(answer.body);
+        }
+        if (failure === null) handler.onEnd([]);
+        else handler.onFailure({ kind: failure, sent, fault: 'upstream', detail: 'as asked for' });
       });
       return { pause: () => {}, resume: () => {}, abort: () => {} };
     },
   };
 }
 
-function rulesTried({ match, answer, clock }: Scene, exchange: Exchange): Pick<Explanation, 'tried' | 'decided'> {
+/** As the attempt layer has seen it: a body that flows through is judged by its head. */
+function rulesTried(
+  { match, answer, clock }: Scene,
+  exchange: Exchange,
+  afterUnknown: boolean,
+): Pick<Explanation, 'tried' | 'decided'> {
   const { errors, operationClass } = match.policy;
-  const { status, headers, body } = answer;
-  const facts = {
+  const { failure = null, sent = 'yes' } = exchange.attempts.at(-1) ?? {};
+  const facts: AttemptFacts = {
     policy: match.policy,
     operationClass,
     bodyRepeatable: true,
-    afterUnknown: mayHaveTakenEffect(exchange),
-    answer: { status, headers, body: 'unchecked', error: status >= 400 ? readErrorBody(body) : null },
-    failure: null,
+    afterUnknown,
+    answer: answer && {
+      status: answer.status,
+      headers: answer.headers,
+      body: failure === 'broken' ? 'cut' : 'unchecked',
+      error: answer.status >= 400 ? readErrorBody(answer.body) : null,
+    },
+    failure: failure === null || failure === 'broken' ? null : { kind: failure, sent },
     receivedAtMs: clock.wall(),
-  } as const;
+  };
   const at = errors.findIndex(({ when }) => matches(when, facts));
   return at === -1 ? { tried: errors, decided: false } : { tried: errors.slice(0, at + 1), decided: true };
 }
@@ -173,6 +223,7 @@ function rulesTried({ match, answer, clock }: Scene, exchange: Exchange): Pick<E
 /** As the retry layer names it. */
 function wishReasonOf({ answer, clock }: Scene, { verdict }: Outcome): WaitReason {
   if (verdict.retryAfterMs === null) return 'backoff';
-  const source = serverWish(answer.headers, clock.wall(), verdict.class === 'throttled')?.source ?? 'retry_after';
+  const { headers } = answer ?? { headers: [] };
+  const source = serverWish(headers, clock.wall(), verdict.class === 'throttled')?.source ?? 'retry_after';
   return source === 'rate_limit' ? 'rate_limit_reset' : source;
 }

@@ -1,4 +1,5 @@
 import type { ErrorCondition, ErrorRule } from '../core/policy.ts';
+import type { Explanation } from './explain-answer.ts';
 
 /** Lays out a title and rows of a name and a text; rows whose text is null are left out. */
 export function rows(title: string, lines: readonly (readonly [string, string | null])[]): string {
@@ -16,6 +17,55 @@ export function describeTime(ms: number): string {
 export function describeRule({ when, verdict, reason, retryAfterMs, origin }: ErrorRule): string {
   const wait = retryAfterMs === null ? '' : `, waits ${describeTime(retryAfterMs)}`;
   return `${describeCondition(when)} → ${verdict} (${reason}${wait})  ${origin}`;
+}
+
+/** Lays out what the proxy would do. Rules that speak of something else are counted; with `all` they are listed. */
+export function describeAnswer(title: string, explanation: Explanation, { all = false }: { all?: boolean }): string {
+  const { exchange, outcome, waitMs, decision, reply } = explanation;
+  const { verdict } = outcome;
+  const record = exchange.attempts.at(-1);
+  const again =
+    waitMs !== null
+      ? `yes, after ${describeTime(waitMs[0])} to ${describeTime(waitMs[1])} (${decision.retry ? decision.waitReason : ''}), as the budget allows`
+      : `no: ${decision.retry || decision.withheld === null ? verdict.class : (WITHHELD[decision.withheld] ?? decision.withheld)}`;
+  const retryAfter = reply.headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'retry-after');
+  const from = reply.code ?? `from the upstream${reply.cutOff ? ', cut off where it broke off' : ''}`;
+  return rows(title, [
+    ...describeTried(explanation, all),
+    ['verdict', `${verdict.class}, reason ${verdict.reason}`],
+    ['class', `${exchange.operationClass ?? exchange.policy.operationClass} for this request`],
+    ['effect', verdict.effect],
+    ['repeatable', verdict.repeatable ? 'yes' : 'no'],
+    ['asked for', verdict.retryAfterMs === null ? null : `a wait of ${describeTime(verdict.retryAfterMs)}`],
+    ['pauses', verdict.pauses === 'nothing' ? null : verdict.pauses],
+    ['failure', record?.failure ?? null],
+    ['sent again', again],
+    [
+      'caller gets',
+      `${reply.status} ${from}${retryAfter === -1 ? '' : `, Retry-After ${reply.headers[retryAfter + 1]}`}${waitMs === null ? '' : ', when no retry succeeds'}`,
+    ],
+    ['', reply.message],
+  ]);
+}
+
+/** What the names alone do not say. */
+const WITHHELD: Readonly<Record<string, string>> = {
+  not_repeatable: 'not_repeatable, a second one could take effect twice',
+};
+
+function describeTried({ exchange, tried, decided }: Explanation, all: boolean): [string, string | null][] {
+  const { status = null, failure = null } = exchange.attempts.at(-1) ?? {};
+  const speaksOfIt = ({ when }: ErrorRule): boolean =>
+    (status !== null && when.matchesStatus?.(status) === true) ||
+    (failure !== null && when.failures?.has(failure) === true);
+  const listed = tried.filter((rule, i) => all || (decided && i === tried.length - 1) || speaksOfIt(rule));
+  const folded = tried.length - listed.length;
+  const lines = [
+    ...(folded === 0 ? [] : [`no     ${folded} that speak of something else; --all lists them`]),
+    ...listed.map((rule) => `${decided && rule === tried.at(-1) ? 'holds ' : 'no    '} ${describeRule(rule)}`),
+    ...(decided ? [] : ['none of them holds: the phase and the status decide']),
+  ];
+  return lines.map((line, i) => [i === 0 ? 'rules' : '', line]);
 }
 
 function describeCondition(when: ErrorCondition): string {

@@ -1,20 +1,23 @@
-import { Command, InvalidArgumentError } from 'commander';
-import { formatFault } from '../config/faults.ts';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { formatFault, whyUnreadable } from '../config/faults.ts';
 import { configFileOf, loadSettings } from '../config/load.ts';
 import type { EndpointPolicy } from '../core/policy.ts';
 import type { Settings } from '../core/settings.ts';
 import { type Clock, systemClock } from '../ops/clock.ts';
-import { type Explanation, explainAnswer, type Scene } from './explain-answer.ts';
-import { describeRule, describeTime, rows } from './explain-text.ts';
+import { type Explanation, explainAnswer, FAILURES, type Scene, type WireFailureKind } from './explain-answer.ts';
+import { describeAnswer, describeRule, describeTime, rows } from './explain-text.ts';
 import type { Io } from './io.ts';
 
 /** What `explain` takes on its command line. */
 export interface ExplainOptions {
   readonly config?: string;
   readonly status?: number;
+  readonly failure?: WireFailureKind;
   readonly header?: readonly string[];
   readonly body?: string;
   readonly requestBody?: string;
+  /** Rules that speak of something else are listed too. */
+  readonly all?: boolean;
   readonly json?: boolean;
 }
 
@@ -24,19 +27,24 @@ export type ExplainIo = Pick<Io, 'stdout' | 'stderr' | 'env' | 'readFile'>;
 /** The `explain` command; `done` receives its exit code. */
 export function explainCommand(io: ExplainIo, done: (exitCode: number) => void): Command {
   return new Command('explain')
-    .description('print which rule matches a request, and what would be done with an answer to it')
+    .description('print which rule matches a request, and what would be done with an answer or a failure')
     .argument('<method>', 'of the request', methodName)
     .argument('<path>', 'of the request, with or without a query', requestPath)
     .option('--config <file>', 'configuration file (HOLDFAST_CONFIG)')
     .option('--status <n>', 'status of the answer', status)
-    .option('--header <field>', '`Name: value` of the answer; may be given again', header, [])
+    .addOption(new Option('--failure <kind>', 'how the attempt failed').choices(FAILURES))
+    .option('--header <field>', '`Name: value` of the answer; may be given again', header)
     .option('--body <file>', 'body of the answer')
-    .option('--request-body <file>', 'body of the request, for idempotent_if')
+    .option('--request-body <file>', 'body of the request, for idempotent_if and guarded_by')
+    .option('--all', 'list every rule that was looked at')
     .option('--json', 'print one JSON object')
     .action(async (method: string, path: string, options: ExplainOptions) =>
       done(await explain(method, path, options, io)),
     );
 }
+
+/** Exit codes: 0 fine, 1 what was asked for failed, 2 wrong usage. */
+const USAGE = 2;
 
 /** Explains; the exit code. */
 export async function explain(
@@ -46,69 +54,85 @@ export async function explain(
   io: ExplainIo,
   clock: Clock = systemClock,
 ): Promise<number> {
+  if (options.failure !== undefined && options.failure !== 'truncated' && saysAnswer(options)) {
+    io.stderr.write(
+      `explain: with --failure ${options.failure} no answer came: leave --status, --header, --body out\n`,
+    );
+    return USAGE;
+  }
   const file = configFileOf(options.config, io.env);
   const loaded = await loadSettings({ file, env: io.env, flags: {}, readFile: io.readFile });
   if (!loaded.ok) {
     for (const each of loaded.faults) io.stderr.write(`explain: ${formatFault(each)}\n`);
     return 1;
   }
-  let bodies: readonly (Buffer | null)[];
-  try {
-    bodies = [options.body, options.requestBody].map((name) =>
-      name === undefined ? null : Buffer.from(io.readFile(name)),
-    );
-  } catch (error) {
-    io.stderr.write(`explain: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+  const bodies: (Buffer | null)[] = [];
+  for (const name of [options.body, options.requestBody]) {
+    try {
+      bodies.push(name === undefined ? null : Buffer.from(io.readFile(name)));
+    } catch (error) {
+      io.stderr.write(`explain: ${name} cannot be read: ${whyUnreadable(error)}\n`);
+      return 1;
+    }
   }
   const [body = null, requestBody = null] = bodies;
-  const scenes =
-    options.status === undefined ? [] : scenesOf(loaded.settings, method, path, options, { body, requestBody, clock });
-  const explanations = await Promise.all(scenes.map(explainAnswer));
+  const isAsked = options.status !== undefined || options.failure !== undefined;
+  const scene = isAsked ? sceneOf(loaded.settings, method, path, options, { body, requestBody, clock }) : null;
+  const first = scene && (await explainAnswer(scene));
+  const later =
+    scene && first && canFollowUnknown(first) ? await explainAnswer({ ...scene, afterUnknown: true }) : null;
   const { policy, params } = loaded.settings.match(method, path);
   if (options.json === true) {
-    const answers = explanations.map((each, i) => asJson(each, scenes[i]?.afterUnknown === true));
+    const answers = [first, later].flatMap((each) => (each === null ? [] : [asJson(each, each === later)]));
     const { name, origin, operationClass, profile } = policy;
     io.stdout.write(`${JSON.stringify({ endpoint: name, origin, params, class: operationClass, profile, answers })}\n`);
     return 0;
   }
   io.stdout.write(describePolicy(method, path, policy, params));
-  const [first, later] = explanations;
-  if (first === undefined) io.stdout.write(describeRules(policy));
-  else io.stdout.write(describeAnswer(`Answer ${options.status}`, first));
-  if (first !== undefined && later !== undefined && differs(first, later)) {
-    io.stdout.write(describeAnswer('The same after an attempt that may have taken effect', later));
+  if (first === null) io.stdout.write(describeRules(policy));
+  else io.stdout.write(describeAnswer(titleOf(options), first, options));
+  if (first !== null && later !== null && differs(first, later)) {
+    io.stdout.write(describeAnswer('The same after an attempt that may have taken effect', later, options));
   }
   return 0;
 }
 
-function scenesOf(
+function saysAnswer({ status: answered, header: fields, body }: ExplainOptions): boolean {
+  return answered !== undefined || fields !== undefined || body !== undefined;
+}
+
+function titleOf({ status: answered, failure }: ExplainOptions): string {
+  if (failure === undefined) return `Answer ${answered}`;
+  return failure === 'truncated' ? `Answer ${answered ?? BEGUN}, truncated` : `Failure ${failure}`;
+}
+
+/** A read has no effect, and a create that may have taken effect is never sent again. */
+function canFollowUnknown({ exchange }: Explanation): boolean {
+  return (exchange.operationClass ?? exchange.policy.operationClass) === 'idempotent';
+}
+
+/** The status of an answer of which only the break is known. */
+const BEGUN = 200;
+
+function sceneOf(
   settings: Settings,
   method: string,
   target: string,
   options: ExplainOptions,
   given: { body: Buffer | null; requestBody: Buffer | null; clock: Clock },
-): Scene[] {
+): Scene {
   const match = settings.match(method, target);
-  const answered = options.status ?? 0;
+  const { status: answered = BEGUN, failure = null } = options;
   // A success without a body would be a broken one where JSON is promised; the question is about the status then.
-  const body = given.body ?? Buffer.from(answered < 400 && match.policy.answer.kind !== 'empty' ? '{}' : '');
+  const isWhole = failure === null && answered < 400 && match.policy.answer.kind !== 'empty';
+  const body = given.body ?? Buffer.from(isWhole ? '{}' : '');
   const headers = (options.header ?? []).flatMap((field) => {
     const colon = field.indexOf(':');
     return [field.slice(0, colon), field.slice(colon + 1).trim()];
   });
-  const answer = { status: answered, headers, body };
+  const answer = failure === null || failure === 'truncated' ? { status: answered, headers, body } : null;
   const { requestBody, clock } = given;
-  return [false, true].map((afterUnknown) => ({
-    settings,
-    match,
-    method,
-    target,
-    requestBody,
-    answer,
-    afterUnknown,
-    clock,
-  }));
+  return { settings, match, method, target, requestBody, answer, failure, afterUnknown: false, clock };
 }
 
 function describePolicy(
@@ -123,7 +147,7 @@ function describePolicy(
     ['rule', `${policy.name} (${policy.origin})${given.length === 0 ? '' : `, ${given.join(', ')}`}`],
     ['class', policy.operationClass],
     ['', idempotentIf === null ? null : `idempotent when ${idempotentIf.source} (asked of --request-body)`],
-    ['', guardedBy === null ? null : `guarded by the upstream when ${guardedBy.source}`],
+    ['', guardedBy === null ? null : `guarded by the upstream when ${guardedBy.source} (asked of --request-body)`],
     ['profile', policy.profile],
     ['mode', policy.mode === 'observe' ? 'observe: what follows is counted and logged, not done' : null],
     [
@@ -144,39 +168,6 @@ function describeRules(policy: EndpointPolicy): string {
   );
 }
 
-function describeAnswer(
-  title: string,
-  { exchange, outcome, tried, decided, waitMs, decision, reply }: Explanation,
-): string {
-  const { verdict } = outcome;
-  const record = exchange.attempts.at(-1);
-  const rules = tried.map((rule, i): [string, string] => {
-    const holds = decided && i === tried.length - 1;
-    return [i === 0 ? 'rules' : '', `${holds ? 'holds ' : 'no    '} ${describeRule(rule)}`];
-  });
-  const again =
-    waitMs !== null
-      ? `yes, after ${describeTime(waitMs[0])} to ${describeTime(waitMs[1])} (${decision.retry ? decision.waitReason : ''}), as the budget allows`
-      : `no${decision.retry || decision.withheld === null ? `: ${verdict.class}` : `: ${decision.withheld}`}`;
-  const retryAfter = reply.headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'retry-after');
-  return rows(title, [
-    ...rules,
-    ['', decided ? null : 'none of them holds: by the table of statuses'],
-    ['verdict', `${verdict.class}, reason ${verdict.reason}`],
-    ['class', `${exchange.operationClass ?? exchange.policy.operationClass} for this request`],
-    ['effect', verdict.effect],
-    ['repeatable', verdict.repeatable ? 'yes' : 'no'],
-    ['asked for', verdict.retryAfterMs === null ? null : `a wait of ${describeTime(verdict.retryAfterMs)}`],
-    ['pauses', verdict.pauses === 'nothing' ? null : verdict.pauses],
-    ['failure', record?.failure ?? null],
-    ['sent again', again],
-    [
-      'caller gets',
-      `${reply.status}${reply.code === null ? ' from the upstream' : ` ${reply.code}`}${retryAfter === -1 ? '' : `, Retry-After ${reply.headers[retryAfter + 1]}`}${waitMs === null ? '' : ', when no retry succeeds'}`,
-    ],
-  ]);
-}
-
 function differs(one: Explanation, other: Explanation): boolean {
   return essence(one) !== essence(other);
 }
@@ -194,13 +185,13 @@ function asJson({ exchange, outcome, tried, decided, waitMs, decision, reply }: 
     verdict: outcome.verdict,
     retry: waitMs === null ? null : { wait_ms: waitMs },
     withheld: decision.retry ? null : decision.withheld,
-    caller: { status: reply.status, code: reply.code },
+    caller: { status: reply.status, code: reply.code, message: reply.message },
   };
 }
 
 function methodName(text: string): string {
-  if (!/^[A-Z]+$/.test(text)) throw new InvalidArgumentError('must be a method in capitals, such as POST');
-  return text;
+  if (!/^[A-Za-z]+$/.test(text)) throw new InvalidArgumentError('must be a method, such as POST');
+  return text.toUpperCase();
 }
 
 function requestPath(text: string): string {
@@ -214,7 +205,7 @@ function status(text: string): number {
   return value;
 }
 
-function header(text: string, before: readonly string[]): string[] {
+function header(text: string, before: readonly string[] = []): string[] {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+:/.test(text)) throw new InvalidArgumentError('must be `Name: value`');
   return [...before, text];
 }

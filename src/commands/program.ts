@@ -15,7 +15,7 @@ const COMMANDS: Readonly<Record<string, { readonly says: string; readonly load: 
     load: async () => (await import('./check.ts')).checkCommand,
   },
   explain: {
-    says: 'print which rule matches a request, and what would be done with an answer',
+    says: 'print which rule matches a request, and what would be done with an answer or a failure',
     load: async () => (await import('./explain.ts')).explainCommand,
   },
   schema: {
@@ -46,7 +46,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   const program = new Command('holdfast')
     .description('A reliability sidecar for the Intercom API. `holdfast <command> --help` says more.')
     .version(io.version, '--version', 'print the version');
-  const wanted = args.find((arg) => !arg.startsWith('-')) ?? '';
+  const [first, second] = args.filter((arg) => !arg.startsWith('-'));
+  const wanted = first === 'help' ? second : first;
   for (const [name, { says, load }] of Object.entries(COMMANDS)) {
     program.addCommand(name === wanted ? (await load())(io, done) : new Command(name).description(says));
   }
@@ -54,10 +55,16 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      outputError: (text, write) => write(`holdfast: ${text.replace(/^error: /, '')}`),
+      // A suggestion comes on a line of its own.
+      outputError: (text, write) =>
+        write(
+          `holdfast: ${text
+            .replace(/^error: /, '')
+            .trim()
+            .replaceAll('\n', ' ')}\n`,
+        ),
     });
   }
-  program.action(() => program.help({ error: true }));
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

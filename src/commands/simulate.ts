@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { whyUnreadable } from '../config/faults.ts';
 import { readScenario, ScenarioError, type ScenarioInput } from '../simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import type { Io } from './io.ts';
@@ -32,7 +33,7 @@ export async function simulate(options: SimulateOptions, io: SimulateIo): Promis
   let simulator: Simulator;
   let scenario: ScenarioInput;
   try {
-    scenario = options.scenario === undefined ? {} : readScenario(io.readFile(options.scenario), options.scenario);
+    scenario = options.scenario === undefined ? {} : readScenario(read(options.scenario, io), options.scenario);
     const seed = options.seed === undefined ? {} : { seed: options.seed };
     simulator = await startSimulator({ port: options.port, scenario, ...seed });
   } catch (fault) {
@@ -49,6 +50,14 @@ export async function simulate(options: SimulateOptions, io: SimulateIo): Promis
       : `\nStopped after ${stats.requests} requests, ${stats.effects} effects, ${stats.duplicates} duplicates, ${stats.throttled} answers 429.\n`,
   );
   return 0;
+}
+
+function read(file: string, io: SimulateIo): string {
+  try {
+    return io.readFile(file);
+  } catch (error) {
+    throw new Error(`${file} cannot be read: ${whyUnreadable(error)}`, { cause: error });
+  }
 }
 
 function announce(simulator: Simulator, scenario: ScenarioInput, options: SimulateOptions, io: SimulateIo): void {

@@ -81,3 +81,14 @@ export function showValue(value: unknown): string {
     .trim();
   return plain.length > GOT_MAX ? `${plain.slice(0, GOT_MAX)}…` : plain === '' ? '""' : plain;
 }
+
+/** Why a file could not be read, from what `node:fs` throws; ends `F cannot be read: …`. */
+export function whyUnreadable(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  const known: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a directory',
+  };
+  return known[code ?? ''] ?? message ?? String(error);
+}

@@ -7,7 +7,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import type { Settings } from '../core/settings.ts';
 import { compileSettings } from './compile.ts';
-import { type Fault, fault, type Path, type Place, showValue } from './faults.ts';
+import { type Fault, fault, type Path, type Place, showValue, whyUnreadable } from './faults.ts';
 import type { ConfigFile } from './schema.ts';
 import { loadShipped } from './shipped.ts';
 import type { Environment, Source } from './source.ts';
@@ -80,7 +80,9 @@ async function readConfigFile({ readFile, env }: LoadRequest, file: string, faul
   try {
     text = await readFile(file);
   } catch (error) {
-    faults.push(fault({ source: file, line: null, column: null, got: null }, [], `cannot be read: ${why(error)}`));
+    faults.push(
+      fault({ source: file, line: null, column: null, got: null }, [], `cannot be read: ${whyUnreadable(error)}`),
+    );
     return null;
   }
   const read = (await import('./source.ts')).readSource(file, text, env);
@@ -228,7 +230,7 @@ class FileCheck {
     try {
       return await this.#request.readFile(this.#resolve(file));
     } catch (error) {
-      this.#fault(at, `names a file that cannot be read: ${why(error)}`);
+      this.#fault(at, `names a file that cannot be read: ${whyUnreadable(error)}`);
       return null;
     }
   }
@@ -247,14 +249,4 @@ function attempted<T>(parse: () => T): T | undefined {
   } catch {
     return undefined;
   }
-}
-
-function why(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
-  const known: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no such file',
-    EACCES: 'permission denied',
-    EISDIR: 'it is a directory',
-  };
-  return known[code ?? ''] ?? message ?? String(error);
 }

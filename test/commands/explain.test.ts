@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type ExplainOptions, explain } from '../../src/commands/explain.ts';
+import { type ExplainOptions, explain, explainCommand } from '../../src/commands/explain.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { CommandIo } from './command-io.ts';
 
@@ -17,12 +17,19 @@ endpoints:
   '/x/conflict.json': CONFLICT,
   '/x/company.json': '{"company_id":"7"}',
   '/x/page.html': '<html>',
+  '/x/user.json': '{"email":"a@example.com"}',
 };
 
 async function explained(method: string, path: string, options: ExplainOptions = {}): Promise<string> {
   const io = new CommandIo(FILES);
   expect(await explain(method, path, options, io, new VirtualClock())).toBe(0);
   expect(io.err).toBe('');
+  return io.out;
+}
+
+async function ran(...args: string[]): Promise<string> {
+  const io = new CommandIo(FILES);
+  await explainCommand(io, (code) => expect(code).toBe(0)).parseAsync(args, { from: 'user' });
   return io.out;
 }
 
@@ -87,6 +94,16 @@ describe('with an answer', () => {
     expect(text).toMatch(/caller gets +502 holdfast_answer_broken, when no retry succeeds/);
   });
 
+  test('folds the rules that speak of another status into one line, unless --all lists them', async () => {
+    const folded = await explained('POST', '/contacts', { status: 503 });
+    expect(folded).toMatch(/rules +no +\d+ that speak of something else; --all lists them\n/);
+    expect(folded).toMatch(/holds +503 → transient/);
+    expect(folded).not.toMatch(/no +429 →/);
+    const all = await explained('POST', '/contacts', { status: 503, all: true });
+    expect(all).toMatch(/no +429 →/);
+    expect(all).not.toContain('--all');
+  });
+
   test('--json prints one object', async () => {
     const text = await explained('DELETE', '/contacts/5', { status: 503, header: ['Retry-After: 2'], json: true });
     expect(JSON.parse(text)).toMatchObject({
@@ -106,6 +123,76 @@ describe('with an answer', () => {
   });
 });
 
+describe('with a failure', () => {
+  test('§2: a create whose answer was lost is not sent again, and its caller is told so', async () => {
+    const text = await explained('POST', '/contacts', { failure: 'reset' });
+    expect(text).toMatch(/verdict +transient, reason reset/);
+    expect(text).toMatch(/effect +unknown/);
+    expect(text).toMatch(/sent again +no: not_repeatable, a second one could take effect twice/);
+    expect(text).toMatch(/caller gets +504 holdfast_outcome_unknown\n.*may or may not have been applied: look before/);
+    expect(text).not.toContain('The same after');
+  });
+
+  test('the caller of a guarded create is told that sending it again finds out', async () => {
+    const text = await explained('POST', '/contacts', { failure: 'timeout', requestBody: '/x/user.json' });
+    expect(text).toMatch(/caller gets +504 holdfast_outcome_unknown\n.*The upstream refuses a second one: sent again/);
+  });
+
+  test.each(['connect', 'dns', 'tls'] as const)(
+    '§2: %s is before the wire, so that a create is sent again',
+    async (failure) => {
+      const text = await explained('POST', '/contacts', { failure });
+      expect(text).toMatch(/effect +none/);
+      expect(text).toMatch(/sent again +yes/);
+      expect(text).toMatch(/caller gets +502 holdfast_upstream_unreachable, when no retry succeeds/);
+    },
+  );
+
+  test('truncated is an answer that broke off: its status counts, 200 when none is given', async () => {
+    const text = await explained('POST', '/contacts', { failure: 'truncated' });
+    expect(text).toMatch(/^Answer 200, truncated$/m);
+    expect(text).toMatch(/effect +applied/);
+    expect(text).toMatch(/caller gets +502 holdfast_answer_broken/);
+    const refused = await explained('POST', '/contacts', { failure: 'truncated', status: 429 });
+    expect(refused).toMatch(/holds +429 → throttled/);
+  });
+
+  test('a body that flows through ends for the caller where the upstream’s broke off', async () => {
+    const text = await explained('GET', '/calls/5/recording', { failure: 'truncated' });
+    expect(text).toMatch(/caller gets +200 from the upstream, cut off where it broke off/);
+  });
+
+  test('names the rule that speaks of it', async () => {
+    const text = await explained('GET', '/companies/scroll', { failure: 'reset' });
+    expect(text).toMatch(/holds +failure timeout or reset .* → permanent \(scroll_broken\)/);
+  });
+
+  test('a timed-out attempt has used up its share of the deadline', async () => {
+    const io = new CommandIo({ '/x/short.yaml': 'defaults: { timeout: { attempt: 10s, total: 10s } }' });
+    const options = { config: '/x/short.yaml', failure: 'timeout' } as const;
+    expect(await explain('GET', '/contacts/5', options, io, new VirtualClock())).toBe(0);
+    expect(io.out).toMatch(/sent again +no: deadline/);
+  });
+
+  test('that leaves no answer cannot have a status: one line, exit 2', async () => {
+    const io = new CommandIo();
+    expect(await explain('GET', '/me', { failure: 'reset', status: 500 }, io)).toBe(2);
+    expect(io.err).toBe('explain: with --failure reset no answer came: leave --status, --header, --body out\n');
+  });
+});
+
+describe('the command line', () => {
+  test('takes the method in lower case, and a header more than once', async () => {
+    const text = await ran('post', '/contacts', '--status', '429', '--header', 'X-A: 1', '--header', 'Retry-After: 7');
+    expect(text).toMatch(/^POST \/contacts\n/);
+    expect(text).toMatch(/asked for +a wait of 7s/);
+  });
+
+  test('its help shows no empty defaults', () => {
+    expect(explainCommand(new CommandIo(), () => {}).helpInformation()).not.toContain('default');
+  });
+});
+
 describe('a fault is one line on stderr, exit 1', () => {
   test('of the configuration', async () => {
     const io = new CommandIo({ '/x/bad.yaml': 'mod: 1' });
@@ -116,6 +203,6 @@ describe('a fault is one line on stderr, exit 1', () => {
   test('of a body’s file', async () => {
     const io = new CommandIo();
     expect(await explain('GET', '/me', { status: 500, body: '/nowhere' }, io)).toBe(1);
-    expect(io.err).toMatch(/^explain: ENOENT.*\n$/);
+    expect(io.err).toBe('explain: /nowhere cannot be read: there is no such file\n');
   });
 });
