@@ -59,15 +59,17 @@ export class InboundBody {
   /** Starts to read. */
   start(): void {
     const { limits } = this.#parts;
-    this.#request.on('data', this.#onData);
-    this.#request.on('end', this.#onEnd);
     const length = this.#lengthBytes;
-    if (length !== null && (length > limits.repeatableBodyBytes || !this.#take(length))) {
-      this.#stream();
-      return;
-    }
+    if (length !== null && (length > limits.repeatableBodyBytes || !this.#take(length))) return this.flow();
+    this.#listen();
     this.#events.bodyWanted();
     this.#arm();
+  }
+
+  /** Hands the body on as a stream; nothing is read before somebody opens it. */
+  flow(): void {
+    this.#listen();
+    this.#stream();
   }
 
   /** The rest will not be read as a body any more: the call has its answer, or the client is gone. */
@@ -89,6 +91,11 @@ export class InboundBody {
     this.#parts.buffered.giveBack(this.#takenBytes);
     this.#takenBytes = 0;
     this.#held = null;
+  }
+
+  #listen(): void {
+    this.#request.on('data', this.#onData);
+    this.#request.on('end', this.#onEnd);
   }
 
   readonly #onData = (chunk: Buffer): void => {

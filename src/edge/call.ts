@@ -10,7 +10,7 @@ import { headerListOf, type RawHeaders } from '../core/raw-headers.ts';
 import type { EndpointMatch } from '../core/settings.ts';
 import { type BodyEvents, InboundBody } from './body.ts';
 import type { Connection, Turn } from './connection.ts';
-import { exchangeOf, outcomeOfBug } from './exchange.ts';
+import { exchangeOf, outcomeOfBug, outcomeOfClientGone } from './exchange.ts';
 import { type Head, readHead } from './inbound.ts';
 import type { Plane } from './plane.ts';
 import { bodyTooLarge, type Refusal, SHUTTING_DOWN, UNAUTHORIZED, UNKNOWN_EXPECTATION } from './refusal.ts';
@@ -86,8 +86,14 @@ export class Call implements Turn, BodyEvents {
     if (this.#over) return;
     this.#exchange?.cancel.abort('client_gone');
     this.#body?.abandon();
-    if (this.#sending !== null) this.#sending.gone();
-    else if (this.#exchange === null) this.#end(false);
+    if (this.#sending !== null) return this.#sending.gone();
+    const exchange = this.#exchange;
+    if (exchange === null) return this.#end(false);
+    // The signal was used up by the shutdown: nobody inside hears of the client, and a drain waits for what is a read.
+    if (exchange.cancel.signal.reason === 'shutdown' && exchange.policy.operationClass === 'read') {
+      this.#outcome = outcomeOfClientGone();
+      this.#end(false);
+    }
   }
 
   bodyMalformed(refusal: Refusal): void {
@@ -127,12 +133,12 @@ export class Call implements Turn, BodyEvents {
     if (this.#bodyRefusal !== null) return this.#refuse(this.#bodyRefusal);
     const query = target.indexOf('?');
     this.#match = match(this.#request.method as string, query === -1 ? target : target.slice(0, query));
-    // Nothing is buffered for a call that will be shed; it goes inward all the same, to be counted and logged there.
-    const shed = this.#plane.full() && this.#match.policy.mode === 'enforce';
-    if (head.bodyBytes === 0 || shed) return this.bodyReady({ kind: 'none' });
+    if (head.bodyBytes === 0) return this.bodyReady({ kind: 'none' });
     const idleMs = this.#match.policy.timeout.bodyIdleMs;
     this.#body = new InboundBody(this.#request, head.bodyBytes, { clock, buffered, limits, idleMs }, this);
-    this.#body.start();
+    // Nothing is buffered for a call that will be shed; it goes inward all the same, to be counted and logged there.
+    if (this.#plane.full() && this.#match.policy.mode === 'enforce') this.#body.flow();
+    else this.#body.start();
   }
 
   bodyReady(body: RequestBody): void {

@@ -1,8 +1,9 @@
-/** Makes exchanges, and the outcome of one whose service threw. */
+/** Makes exchanges, and the outcomes that no service gave: it threw, or its client was not waited for. */
 
 import type { Exchange, RequestBody } from '../core/exchange.ts';
-import type { Failed } from '../core/outcome.ts';
+import type { Failed, Refused } from '../core/outcome.ts';
 import type { EndpointMatch } from '../core/settings.ts';
+import { refusedVerdict } from '../core/verdict.ts';
 import type { Head } from './inbound.ts';
 
 /** What is known when the body is here. */
@@ -74,5 +75,17 @@ export function outcomeOfBug({ policy }: Exchange): Failed {
       countsAgainstBreaker: false,
       pauses: 'nothing',
     },
+  };
+}
+
+/** A read whose client left while the process was stopping; for the log, there is nobody to send it to. */
+export function outcomeOfClientGone(): Refused {
+  return {
+    kind: 'refused',
+    by: 'edge',
+    code: 'holdfast_deadline',
+    message: 'The client left.',
+    retryAfterMs: null,
+    verdict: refusedVerdict('client_gone', null),
   };
 }

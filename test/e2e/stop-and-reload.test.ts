@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Instance, startInstance } from '../../src/assemble.ts';
 import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
+import { RawClient } from '../edge/harness.ts';
 import { eventually } from '../faults/live.ts';
 
 /** Takes every request and never answers. */
@@ -104,4 +105,21 @@ test('a reload whose credential or CA cannot be used says which, is no bug, and 
   yaml = `version: 1\nupstream: { connections: 7, credentials: { bearer_file: ${token} } }\n`;
   expect((await instance.config.reload()).ok).toBe(true);
   expect(instance.settings().upstream.connections).toBe(7);
+});
+
+test('§3: a client that leaves while the process stops ends its read, and the drain goes on without it', async () => {
+  await start();
+  const port = Number(new URL(instance.url).port);
+  const client = new RawClient(port).send('GET /contacts HTTP/1.1\r\nHost: h\r\n\r\n');
+  await eventually('it is on the wire', () => requests === 1);
+  const stopped = instance.stop(600_000);
+  client.socket.resetAndDestroy();
+  await stopped;
+  expect(log.find(({ event }) => event === 'exchange')).toMatchObject({
+    status: 499,
+    reason: 'client_gone',
+    effect: 'none',
+  });
+  expect(log.at(-1)).toMatchObject({ event: 'stopped', unfinished: 0 });
+  await eventually('the upstream sees its socket closed', () => open === 0);
 });

@@ -302,3 +302,25 @@ describe('slow heads', () => {
     expect(seen).toEqual([]);
   });
 });
+
+describe('a call that is expected to be shed', () => {
+  const POST = 'POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello';
+
+  test('goes inward with a body that nobody has opened, and that holds no room', async () => {
+    const driven = new HandDriven();
+    const { port, buffered } = await edge({ full: () => true, service: driven.service });
+    const free = buffered.freeBytes;
+    const answering = exchangeBytes(port, POST);
+    await expect.poll(() => driven.calls.length).toBe(1);
+    expect(driven.last.exchange.body).toMatchObject({ kind: 'stream', lengthBytes: 5, opened: false });
+    expect(buffered.freeBytes).toBe(free);
+    driven.last.answer(answered(503));
+    expect(await answering).toMatch(/^HTTP\/1.1 503 /);
+  });
+
+  test('and is not shed after all has its whole body', async () => {
+    const { port, seen } = await edge({ full: () => true });
+    expect(await exchangeBytes(port, POST)).toMatch(/hello$/);
+    expect(seen[0]!.body?.toString()).toBe('hello');
+  });
+});

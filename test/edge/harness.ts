@@ -75,6 +75,8 @@ export interface EdgeOptions {
   readonly settings?: Settings | (() => Settings);
   readonly clock?: Clock;
   readonly headTimeoutMs?: number;
+  /** What the service says before a body is read; never full by default. */
+  readonly full?: () => boolean;
   /** Answers each exchange; the default is 200 with the body that came. `body` is null when it broke off. */
   readonly answer?: (exchange: Exchange, body: Buffer | null) => Outcome | Promise<Outcome>;
   /** Replaces the reading of bodies altogether. */
@@ -100,7 +102,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const plane = createDataPlane({
     settings: current,
     service: options.service ?? service,
-    full: () => false,
+    full: options.full ?? (() => false),
     clock: options.clock ?? systemClock,
     events: recorded.events,
     buffered,
