@@ -11,12 +11,20 @@ import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/br
 import { type BulkheadParts, bulkhead } from './layers/bulkhead.ts';
 import { type DeadlineParts, deadline } from './layers/deadline.ts';
 import { createPacing, type PacingParts } from './layers/pacing.ts';
+import { type ResourceOrderParts, resourceOrder } from './layers/resource-order.ts';
 import { type RetryParts, retry } from './layers/retry.ts';
 import { createShed, type ShedParts } from './layers/shed.ts';
 
 /** What the layers are made of; each takes its own share. The waiting room is made here, one for all. */
 export type StackParts = Omit<
-  ShedParts & DeadlineParts & RetryParts & BreakerParts & BulkheadParts & PacingParts & AttemptParts,
+  ShedParts &
+    DeadlineParts &
+    ResourceOrderParts &
+    RetryParts &
+    BreakerParts &
+    BulkheadParts &
+    PacingParts &
+    AttemptParts,
   'waiting'
 >;
 
@@ -41,6 +49,8 @@ export function buildStack(given: StackParts): Stack {
     shed.layer,
     // Outside retry: the total time includes every retry and every wait.
     deadline(parts),
+    // Outside retry, whose backoff is when a newer write would overtake; inside the deadline, to see a write's true end.
+    resourceOrder(parts),
     // Around everything that one attempt meets: looks at each verdict and sends again what may be sent again.
     retry(parts),
     // Inside retry, so that every attempt counts, and outside what waits for room or quota: an open circuit needs neither.

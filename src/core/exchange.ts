@@ -25,7 +25,8 @@ export type WaitReason =
   | 'budget'
   | 'pacing'
   | 'breaker'
-  | 'bulkhead';
+  | 'bulkhead'
+  | 'order';
 
 /** One try on the wire, as the history keeps it. */
 export interface AttemptRecord {

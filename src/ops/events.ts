@@ -13,7 +13,7 @@ const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
 const UNMAPPED_CODE_CHARS_MAX = 100;
 
 /** A layer that holds back, repeats or refuses. */
-export type ActingLayer = 'shed' | 'retry' | 'breaker' | 'bulkhead' | 'pacing';
+export type ActingLayer = 'shed' | 'resource-order' | 'retry' | 'breaker' | 'bulkhead' | 'pacing';
 
 /** What was sent to the client in the end. */
 export interface Sending {
