@@ -53,10 +53,13 @@ export function demoCommand(io: DemoIo, done: (exitCode: number) => void): Comma
 /** The day that the demo plays. */
 const DAY = fileURLToPath(new URL('../../config/scenarios/demo.yaml', import.meta.url));
 
-/** Holdfast as `serve` starts it, with its defaults, on free ports and without a log. */
+/** The pipeline has no timeout of its own, so Holdfast may wait through the outages. */
+const CONFIG = fileURLToPath(new URL('../../config/examples/patient.yaml', import.meta.url));
+
+/** Holdfast as `serve --config config/examples/patient.yaml` starts it, on free ports and without a log. */
 async function startHoldfast(io: DemoIo, upstream: string): Promise<DemoInstance> {
   const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream };
-  const loaded = await loadSettings({ file: null, env: {}, flags, readFile: io.readFile });
+  const loaded = await loadSettings({ file: CONFIG, env: {}, flags, readFile: io.readFile });
   if (!loaded.ok) throw new Error(loaded.faults.map((one) => one.message).join('; '));
   return startInstance({
     settings: loaded.settings,
