@@ -14,17 +14,35 @@ export interface Decoded {
   readonly end: 'whole' | 'cut' | 'more';
 }
 
-/** Decodes at most `maxBytes`. Null when the coding is unknown; never rejects. */
-export function decode(coded: Buffer, coding: string, maxBytes: number): Promise<Decoded | null> {
+const JUNK_BEHIND_THE_END = 'ERR_TRAILING_JUNK_AFTER_STREAM_END';
+
+/** Decodes at most `maxBytes`; bytes behind the end are ignored. Null when the coding is unknown; never rejects. */
+export async function decode(coded: Buffer, coding: string, maxBytes: number): Promise<Decoded | null> {
   const decoder = decoderOf(coding, coded);
-  if (decoder === null) return Promise.resolve(null);
+  if (decoder === null) return null;
+  const decoded = await run(decoder, coded, maxBytes);
+  if (decoded.error !== 'Z_DATA_ERROR' || !isGzip(coding)) return decoded;
+  // What follows a gzip member is read as one more, and what that one lacks loses the first as well.
+  const first = await run(createGunzip({ rejectGarbageAfterEnd: true }), coded, maxBytes);
+  return first.error === JUNK_BEHIND_THE_END ? { ...first, end: 'whole' } : decoded;
+}
+
+function isGzip(coding: string): boolean {
+  return /^\s*(?:x-)?gzip\s*$/i.test(coding);
+}
+
+function run(
+  decoder: Transform,
+  coded: Buffer,
+  maxBytes: number,
+): Promise<Decoded & { readonly error: string | null }> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const finish = (end: Decoded['end']): void => {
+    const finish = (end: Decoded['end'], error: string | null = null): void => {
       decoder.removeAllListeners('data');
       decoder.destroy();
-      resolve({ bytes: Buffer.concat(chunks, Math.min(bytes, maxBytes)), end });
+      resolve({ bytes: Buffer.concat(chunks, Math.min(bytes, maxBytes)), end, error });
     };
     decoder.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
@@ -32,7 +50,7 @@ export function decode(coded: Buffer, coding: string, maxBytes: number): Promise
       if (bytes > maxBytes) finish('more');
     });
     decoder.on('end', () => finish('whole'));
-    decoder.on('error', () => finish('cut'));
+    decoder.on('error', (error: NodeJS.ErrnoException) => finish('cut', error.code ?? ''));
     // Not `end(coded)`: that flushes the last chunk in full or not at all, and a cut body would give nothing.
     decoder.write(coded, () => decoder.end());
   });

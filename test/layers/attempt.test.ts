@@ -381,6 +381,28 @@ describe('§1: a 2xx must be whole', () => {
     expect(h.leftovers()).toEqual(NOTHING_LEFT);
   });
 
+  test.each(codings)('%s with bytes behind its end is whole, and passed on with them', async (coding, code) => {
+    const fields = [...JSON_FIELDS, 'Content-Encoding', coding];
+    for (const behind of ['junk!', '\0\0\0']) {
+      const { outcome } = await start();
+      const bytes = Buffer.concat([code('{"id":"1"}'), Buffer.from(behind)]);
+      h.answer(200, bytes, fields);
+      expect(await outcome).toMatchObject({ kind: 'answered', body: { bytes }, verdict: { class: 'ok' } });
+    }
+    expect(h.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
+  test('gzip in two members is read as one text, and is cut when the second is', async () => {
+    const fields = [...JSON_FIELDS, 'Content-Encoding', 'gzip'];
+    const bytes = Buffer.concat([gzipSync('{"id":'), gzipSync('"1"}')]);
+    const whole = await start();
+    h.answer(200, bytes, fields);
+    expect(await whole.outcome).toMatchObject({ kind: 'answered', verdict: { class: 'ok' } });
+    const cut = await start();
+    h.answer(200, bytes.subarray(0, -9), fields);
+    expect(await cut.outcome).toMatchObject({ failure: 'broken' });
+  });
+
   test('a coding that nobody knows, and a bomb, pass unlooked at', async () => {
     const unknown = await start();
     h.answer(200, 'xxx', [...JSON_FIELDS, 'Content-Encoding', 'rot13']);
