@@ -88,6 +88,15 @@ export class Circuits {
     return own === 'closed' ? host : Math.max(host, own);
   }
 
+  /** Whether it is the host's breaker, of the two, that holds a call back the longest. */
+  isHostInTheWay(endpoint: string, policies: Policies): boolean {
+    const nowMs = this.#parts.clock.now();
+    const host = probeTimeOf(this.#get(HOST, policies.host), nowMs);
+    if (host === 'closed') return false;
+    const own = probeTimeOf(this.#get(endpoint, policies.endpoint), nowMs);
+    return own === 'closed' || host >= own;
+  }
+
   /** Takes a breaker in hand; every name is taken, the caller knows the endpoints. */
   hold(endpoint: string, order: 'open' | 'close' | 'auto'): void {
     this.#set(endpoint, held(this.#breakers.get(endpoint) ?? newBreaker(), order));

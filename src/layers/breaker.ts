@@ -96,7 +96,7 @@ function enter(
       parts.events.wouldHave(exchange, 'breaker', waits ? 'wait at the open breaker' : 'refuse at the open breaker');
       return { ticket: circuits.pass(name, policies), probe: null };
     }
-    return refusal(ticket - parts.clock.now());
+    return refusal(ticket - parts.clock.now(), circuits.isHostInTheWay(name, policies));
   }
   return joinLine(parts, circuits, line, exchange, policies, lastMs);
 }
@@ -117,7 +117,8 @@ async function joinLine(
   noteWait(exchange, clock.now() - startedAtMs, 'breaker');
   if (released !== null) return released;
   const dueAtMs = circuits.dueAt(exchange.policy.name, policies);
-  return refusal(dueAtMs === 'closed' ? 0 : dueAtMs - clock.now());
+  const host = circuits.isHostInTheWay(exchange.policy.name, policies);
+  return refusal(dueAtMs === 'closed' ? 0 : dueAtMs - clock.now(), host);
 }
 
 async function attempted(
@@ -179,14 +180,18 @@ function goesBack(exchange: Exchange, outcome: Outcome): boolean {
   return outcome.verdict.countsAgainstBreaker && outcome.verdict.repeatable;
 }
 
-function refusal(againInMs: number): Refused {
+const ENDPOINT_OPEN = { reason: 'breaker_open', says: 'The upstream fails on this endpoint' };
+const HOST_OPEN = { reason: 'breaker_open_host', says: 'The upstream cannot be reached' };
+
+function refusal(againInMs: number, host: boolean): Refused {
   const retryAfterMs = againInMs === Infinity ? HELD_RETRY_AFTER_MS : Math.max(1, againInMs);
+  const { reason, says } = host ? HOST_OPEN : ENDPOINT_OPEN;
   return {
     kind: 'refused',
     by: 'breaker',
     code: 'holdfast_breaker_open',
-    message: 'The upstream fails on this endpoint, so nothing was sent. Send it again after Retry-After.',
+    message: `${says}, so nothing was sent. Send it again after Retry-After.`,
     retryAfterMs,
-    verdict: refusedVerdict('breaker_open', retryAfterMs),
+    verdict: refusedVerdict(reason, retryAfterMs),
   };
 }

@@ -96,6 +96,10 @@ describe('§5: when_open: fail', () => {
     await trip(r);
     const refused = await r.call().outcome;
     expect(refused).toMatchObject({ kind: 'refused', by: 'breaker', code: 'holdfast_breaker_open' });
+    expect(refused).toMatchObject({
+      message: expect.stringContaining('fails on this endpoint') as string,
+      verdict: { reason: 'breaker_open' },
+    });
     const retryAfterMs = refused.kind === 'refused' ? refused.retryAfterMs : null;
     expect(retryAfterMs).toBeGreaterThanOrEqual(30_000);
     expect(retryAfterMs).toBeLessThanOrEqual(33_000);
@@ -159,6 +163,8 @@ describe('§5: when_open: fail', () => {
     expect(r.kinds()['host']).toBe('open');
     expect(await r.call({ policy: policy({ name: 'GET /9' }) }).outcome).toMatchObject({
       code: 'holdfast_breaker_open',
+      message: expect.stringContaining('cannot be reached') as string,
+      verdict: { reason: 'breaker_open_host' },
     });
     await r.clock.advance(1100);
     r.call({ policy: policy({ name: 'GET /9' }) });
@@ -289,6 +295,19 @@ describe('§5: when_open: wait', () => {
     r.breaker.hold('POST /contacts', 'close');
     await r.clock.settle();
     expect(r.inner.calls).toHaveLength(12);
+  });
+
+  it('names the host when a call waited at it in vain', async () => {
+    const r = rig({ ...PATIENT, maxWaitMs: 300 });
+    for (let i = 0; i < 5; i++) {
+      const { outcome } = r.call({ policy: policy({ name: `GET /${i}` }) });
+      await r.clock.settle();
+      r.inner.last.answer(unreachable());
+      await outcome;
+    }
+    const { outcome } = r.call();
+    await r.clock.advance(300);
+    expect(await outcome).toMatchObject({ kind: 'refused', verdict: { reason: 'breaker_open_host' } });
   });
 
   it('waits at an open host as well, without growth of its time', async () => {
