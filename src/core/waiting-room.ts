@@ -1,6 +1,6 @@
 /**
  * Places for calls that wait inside a layer, for all of them together: for a slot, at an open breaker, for the retry
- * budget, at a bulkhead. Counted apart from the calls in flight, because a waiting call costs a few kilobytes and no
+ * budget, at a bulkhead, for an undecided write. Counted apart from the calls in flight, because a waiting call costs a few kilobytes and no
  * connection: `limits.in_flight` would otherwise refuse everybody during a pause that is over in seconds.
  */
 

@@ -38,7 +38,7 @@ export function resourceOrder(parts: ResourceOrderParts): Layer {
   };
 }
 
-async function run(
+function run(
   parts: ResourceOrderParts,
   resources: Map<string, Writes>,
   resource: string,
@@ -47,19 +47,22 @@ async function run(
 ): Promise<Outcome> {
   let writes = resources.get(resource);
   if (writes === undefined) resources.set(resource, (writes = new ResourceWrites()));
-  if (!writes.held) {
-    writes.enter(exchange);
-  } else if (exchange.policy.mode === 'observe') {
-    parts.events.wouldHave(exchange, NAME, 'wait for an undecided write to the same resource');
-    writes.enter(exchange);
-  } else {
-    const refused = await wait(parts, writes, exchange);
-    if (refused !== null) return refused;
-  }
   const leave = (): void => {
     writes.leave(exchange)?.(true);
     if (writes.idle) resources.delete(resource);
   };
+  if (writes.held) {
+    if (exchange.policy.mode === 'enforce') {
+      return wait(parts, writes, exchange).then((refused) => refused ?? follow(inner, exchange, leave));
+    }
+    parts.events.wouldHave(exchange, NAME, 'wait for an undecided write to the same resource');
+  }
+  writes.enter(exchange);
+  return follow(inner, exchange, leave);
+}
+
+/** Calls inward and leaves when that has really ended. */
+async function follow(inner: Service, exchange: Exchange, leave: () => void): Promise<Outcome> {
   let outcome: Outcome;
   try {
     outcome = await inner(exchange);
