@@ -4,7 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/support/property-seed.ts'],
-    testTimeout: 30_000,
+    // A bound for what hangs, generous to a machine that does other things as well.
+    testTimeout: 120_000,
     hookTimeout: 30_000,
     pool: 'forks',
     maxWorkers: 2,

@@ -149,7 +149,7 @@ const honest = fc.record({
 });
 
 describe('the machines together, against a server', () => {
-  test.prop([honest], { numRuns: 3000 })('Q5: uses every slot and meets at most 0.5 % of 429s', (part) => {
+  test.prop([honest], { numRuns: 1500 })('Q5: uses every slot and meets at most 0.5 % of 429s', (part) => {
     const world = { ...WORLD, ...part };
     const windows = 6;
     const played = play(world, world.limit * windows);

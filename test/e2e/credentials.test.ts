@@ -1,6 +1,6 @@
 /** §3: a token that was revoked is replaced in its file, and the call succeeds. */
 
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
@@ -69,7 +69,11 @@ it('many calls that are rejected together succeed together', async () => {
   const file = path.join(folderOf({ token: 'first' }), 'token');
   instance = await startTestInstance(upstream.origin, configOf(file));
   valid = 'second';
-  onRejected = () => writeFileSync(file, 'second');
+  // As secrets are replaced: at once and whole.
+  onRejected = () => {
+    writeFileSync(`${file}.new`, 'second');
+    renameSync(`${file}.new`, file);
+  };
   const calls = await Promise.all(Array.from({ length: 20 }, () => fetch(`${instance?.url}/me`)));
   expect(calls.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
 });
