@@ -111,7 +111,7 @@ async function joinLine(
 ): Promise<Released | Refused> {
   const { clock, waiting } = parts;
   const startedAtMs = clock.now();
-  if (!waiting.enter()) return roomFull('breaker');
+  if (!waiting.enter(exchange)) return roomFull('breaker');
   const released = await line.wait(exchange, policies, lastMs);
   waiting.leave();
   noteWait(exchange, clock.now() - startedAtMs, 'breaker');

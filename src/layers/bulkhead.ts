@@ -77,7 +77,7 @@ async function run(
 /** Null when it may enter, and has. */
 async function wait(parts: BulkheadParts, endpoint: Endpoint, exchange: Exchange): Promise<Refused | null> {
   const { clock, waiting } = parts;
-  if (!waiting.enter()) return roomFull('bulkhead');
+  if (!waiting.enter(exchange)) return roomFull('bulkhead');
   const startedAtMs = clock.now();
   const lastMs = exchange.deadlineAtMs - BEFORE_DEADLINE_MS;
   const entered = await waitInLine<true, LetGo<true>>(clock, exchange, {

@@ -10,11 +10,14 @@ import { type Exchange, effectOfAttempts } from '../core/exchange.ts';
 import { type HoldfastCode, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
 import type { Layer, Service } from '../core/service.ts';
 import { type Effect, refusedVerdict } from '../core/verdict.ts';
+import type { WaitingRoom } from '../core/waiting-room.ts';
 import type { CancelTimer, Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 
 /** What the layer is made of. */
 export interface DeadlineParts {
+  /** Calls leave it here when they have ended: every way into the stack leads through this layer. */
+  readonly waiting: WaitingRoom;
   readonly clock: Clock;
   readonly events: Events;
 }
@@ -95,6 +98,7 @@ class Race {
 
   readonly #onEnd = (outcome: Outcome): void => {
     this.#clear();
+    this.#parts.waiting.ended(this.#exchange);
     if (this.#settle !== null) {
       streamOf(outcome)?.discard();
       // An ending that was itself early has its true one behind it.
@@ -108,6 +112,7 @@ class Race {
 
   readonly #onBug = (error: unknown): void => {
     this.#clear();
+    this.#parts.waiting.ended(this.#exchange);
     if (!this.#answered) {
       this.#reject(error);
       return;

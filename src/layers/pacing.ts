@@ -118,7 +118,7 @@ class Pacer {
     const lastMs = Math.min(exchange.deadlineAtMs - BEFORE_DEADLINE_MS, startedAtMs + policy.maxWaitMs);
     const earliestMs = this.#earliest(standing);
     if (earliestMs > lastMs) return tooLong(earliestMs - startedAtMs);
-    if (!waiting.enter()) return roomFull('pacing');
+    if (!waiting.enter(exchange)) return roomFull('pacing');
     try {
       let endpointSlot: Slot | null = null;
       if (endpoint !== null) {

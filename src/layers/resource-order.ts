@@ -78,7 +78,7 @@ async function follow(inner: Service, exchange: Exchange, leave: () => void): Pr
 /** Null when it may go, and counts as running. */
 async function wait(parts: ResourceOrderParts, writes: Writes, exchange: Exchange): Promise<Refused | null> {
   const { clock, waiting } = parts;
-  if (!waiting.enter()) return roomFull(NAME);
+  if (!waiting.enter(exchange)) return roomFull(NAME);
   const startedAtMs = clock.now();
   const mayGo = await waitInLine<true, WaitingWrite<LetGo<true>>>(clock, exchange, {
     line: writes.line,

@@ -67,7 +67,7 @@ export class RetryAllowance {
 
   /** Waits for cover, until `lastMs` at most. Null when there was none, or the call was cancelled, or no place to wait. */
   async wait(exchange: Exchange, cost: number, lastMs: number): Promise<Charge | null> {
-    if (!this.#waiting.enter()) return null;
+    if (!this.#waiting.enter(exchange)) return null;
     const startedAtMs = this.#clock.now();
     const waited = waitInLine<Charge, Delayed>(this.#clock, exchange, {
       line: this.#line,

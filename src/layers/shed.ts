@@ -1,8 +1,8 @@
 /**
  * Shedding: beyond `limits.in_flight` a call is refused at once, before anything is stored or buffered for it. A plain
  * count and not a queue: a queue in front of a proxy only adds its own wait to a client that has a timeout. A call counts
- * until it has really ended, that is until its early answer is `settled` and its answer's stream has run dry; while it waits inside a layer it counts in the
- * waiting room instead.
+ * until it has really ended, that is until its early answer is `settled` and its answer's stream has run dry; one that
+ * waits inside a layer, or has waited, counts in the waiting room instead.
  */
 
 import type { Exchange } from '../core/exchange.ts';
@@ -18,7 +18,7 @@ export interface ShedParts {
   /** Read per call: a reload may change it. */
   readonly limits: () => Limits;
   readonly events: Events;
-  /** Calls that wait in it are not in flight. */
+  /** Calls that have a place in it do not count. */
   readonly waiting: WaitingRoom;
 }
 
@@ -38,7 +38,7 @@ const RETRY_AFTER_MS = 1000;
 export function createShed({ limits, events, waiting }: ShedParts): Shed {
   let count = 0;
   const inFlight = (): number => count - waiting.taken;
-  const full = (): boolean => inFlight() >= limits().inFlight;
+  const full = (): boolean => count - waiting.held >= limits().inFlight;
   const leave = (): void => {
     count -= 1;
   };

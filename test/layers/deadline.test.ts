@@ -4,6 +4,7 @@ import { type Exchange, uploadEnded } from '../../src/core/exchange.ts';
 import type { AnswerStream, Outcome } from '../../src/core/outcome.ts';
 import type { Service } from '../../src/core/service.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
+import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { deadline } from '../../src/layers/deadline.ts';
 import { sleep } from '../../src/ops/clock.ts';
 import { failed, noteAttempt, refused, transient } from '../support/attempt-records.ts';
@@ -17,8 +18,9 @@ function rig(service?: (clock: VirtualClock) => Service) {
   const clock = new VirtualClock();
   const recorded = recordedEvents();
   const inner = new HandDriven();
-  const stacked = deadline({ clock, events: recorded.events })(service?.(clock) ?? inner.service);
-  return { ...recorded, clock, inner, stacked };
+  const waiting = new WaitingRoom(() => 1);
+  const stacked = deadline({ clock, events: recorded.events, waiting })(service?.(clock) ?? inner.service);
+  return { ...recorded, clock, inner, waiting, stacked };
 }
 
 const write = (overrides: Partial<Exchange> = {}) => exchange({ deadlineAtMs: DEADLINE_AT_MS, ...overrides });
@@ -284,4 +286,18 @@ test('100,000 calls on one exchange leave no listener and no timer', async () =>
   const x = write();
   for (let i = 0; i < 100_000; i += 1) await stacked(x);
   expectNothingLeft(clock, x);
+});
+
+test('a place in the waiting room is given back when the call has really ended, not with its early answer', async () => {
+  const it = rig();
+  const x = write();
+  const ending = it.stacked(x);
+  expect(it.waiting.enter(x)).toBe(true);
+  it.waiting.leave();
+  await it.clock.advance(DEADLINE_AT_MS);
+  expect(await ending).toMatchObject({ kind: 'refused', by: 'deadline' });
+  expect(it.waiting.enter(write())).toBe(false);
+  it.inner.last.answer(answered(200));
+  await it.clock.settle();
+  expect([it.waiting.held, it.waiting.taken]).toEqual([0, 0]);
 });

@@ -22,11 +22,12 @@ function rig() {
   const recorded = recordedEvents();
   const inner = new HandDriven();
   let current = limits;
-  const shed = createShed({ limits: () => current, events: recorded.events, waiting: new WaitingRoom(() => 100) });
+  const waiting = new WaitingRoom(() => 100);
+  const shed = createShed({ limits: () => current, events: recorded.events, waiting });
   const reload = (inFlight: number): void => {
     current = { ...limits, inFlight };
   };
-  return { ...recorded, inner, shed, reload, stacked: shed.layer(inner.service) };
+  return { ...recorded, inner, shed, waiting, reload, stacked: shed.layer(inner.service) };
 }
 
 test('refuses beyond the limit at once, says when to come back, and asks nobody inside', async () => {
@@ -56,6 +57,21 @@ test('takes calls again as soon as one has ended', async () => {
   void it.stacked(exchange());
   expect(it.inner.calls).toHaveLength(3);
   expect(it.shed.inFlight()).toBe(2);
+});
+
+test('those that waited and were let go together leave the room in flight to newcomers', async () => {
+  const it = rig();
+  const herd = Array.from({ length: 50 }, () => exchange());
+  for (const x of herd) {
+    void it.stacked(x);
+    expect(it.waiting.enter(x)).toBe(true);
+  }
+  for (const _ of herd) it.waiting.leave();
+  expect(it.shed.inFlight()).toBe(50);
+  expect(it.shed.full()).toBe(false);
+  for (const _ of [1, 2]) void it.stacked(exchange());
+  expect(it.inner.calls).toHaveLength(52);
+  expect(await it.stacked(exchange())).toMatchObject({ code: 'holdfast_overloaded' });
 });
 
 test('obeys a limit that a reload changed', async () => {

@@ -47,11 +47,11 @@ function rig(between: Layer[] = []) {
   };
   const layers = [
     shed.layer,
-    deadline({ clock, events }),
+    deadline({ clock, events, waiting }),
     ...between,
     retry({ clock, random: () => 0.5, events, credentials: { reread: () => Promise.resolve(null) }, waiting }),
   ];
-  return { clock, wire, shed, stacked: compose(layers, innermost) };
+  return { clock, wire, shed, waiting, stacked: compose(layers, innermost) };
 }
 
 const busy = answered(503, { verdict: transient() });
