@@ -145,7 +145,6 @@ async function neighbour(): Promise<readonly Line[]> {
   const built = spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`npm run build failed: ${built.stdout}${built.stderr}`);
   const { p99Ms } = await measureNeighbour(say);
-  const shown = ({ median, min, max }: Spread): string => `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
   return (['failing', 'hanging'] as const).map((arm) => ({
     what: `p99 beside an endpoint that is ${arm}`,
     value: p99Ms[arm].min / p99Ms.healthy.min,
@@ -153,6 +152,10 @@ async function neighbour(): Promise<readonly Line[]> {
     bound: 1.05,
     beside: `${shown(p99Ms[arm])} against ${shown(p99Ms.healthy)} ms`,
   }));
+}
+
+function shown({ median, min, max }: Spread): string {
+  return `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`;
 }
 
 async function waiters(): Promise<readonly Line[]> {
