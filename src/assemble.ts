@@ -3,7 +3,7 @@
  * configuration changes. `serve` runs it in a process, the demo and the tests beside other things in theirs.
  */
 
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
@@ -127,6 +127,7 @@ class Assembly implements Instance {
       service: this.#stack.service,
       full: this.#stack.full,
       newId: randomUUID,
+      namesKey: randomBytes(32),
     });
     this.#admin = createAdminPlane({
       ...shared,

@@ -7,8 +7,14 @@
 import { ByteBudget } from '../core/byte-budget.ts';
 import { type AttemptFacts, matches } from '../core/classify.ts';
 import { readErrorBody } from '../core/error-body.ts';
-import type { AttemptRecord, Exchange, RequestBody, WaitReason } from '../core/exchange.ts';
-import { mayHaveTakenEffect } from '../core/exchange.ts';
+import {
+  type AttemptRecord,
+  type Exchange,
+  mayHaveTakenEffect,
+  newExchange,
+  type RequestBody,
+  type WaitReason,
+} from '../core/exchange.ts';
 import { type FailureKind, type Outcome, type Sent, streamOf } from '../core/outcome.ts';
 import type { ErrorRule } from '../core/policy.ts';
 import type { RawHeaders } from '../core/raw-headers.ts';
@@ -137,7 +143,7 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
 
 function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }: Scene): Exchange {
   const body: RequestBody = requestBody === null ? { kind: 'none' } : { kind: 'bytes', bytes: requestBody };
-  return {
+  const exchange = newExchange({
     id: 'explain',
     policy: match.policy,
     params: match.params,
@@ -149,20 +155,13 @@ function exchangeOf({ match, method, target, requestBody, afterUnknown, clock }:
     deadlineAtMs: clock.now() + match.policy.timeout.totalMs,
     priority: 3,
     credentialRef: 'explain',
+    scope: 'explain',
+    idempotencyKey: null,
     context: null,
-    cancel: new AbortController(),
     onInformational: null,
-    beforeSend: null,
-    uploadingSinceMs: null,
-    attempts: afterUnknown ? [UNKNOWN_BEFORE] : [],
-    pendingWait: null,
-    waitedMs: 0,
-    failedProbes: 0,
-    upstreamMs: 0,
-    operationClass: null,
-    guarded: false,
-    withheld: null,
-  };
+  });
+  if (afterUnknown) exchange.attempts.push(UNKNOWN_BEFORE);
+  return exchange;
 }
 
 /** By the phase in which each of them happens (semantics §2). */

@@ -29,6 +29,7 @@ export function serveCommand(io: Io, done: (exitCode: number) => void): Command 
       'where health, metrics and the API are (HOLDFAST_ADMIN_LISTEN), default 127.0.0.1:8081',
     )
     .option('--upstream <url>', 'the API behind it (HOLDFAST_UPSTREAM_URL), default https://api.intercom.io')
+    .option('--data <directory>', 'where the ledger lives (HOLDFAST_DATA), default ./data')
     .action(async (options: ServeOptions) => done(await serve(options, io)));
 }
 

@@ -1,15 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { EndpointPolicy, Limits } from '../core/policy.ts';
+import { createExpression } from './conditions.ts';
 import type { Filled } from './overlay.ts';
 import type { ConfigFile, PolicySections } from './schema.ts';
 import { parseDuration, parseSize } from './units.ts';
 
 /** The parts of a policy that come from its sections. */
-export type CompiledSections = Pick<EndpointPolicy, 'timeout' | 'retry' | 'retryBudget' | 'breaker' | 'pacing'>;
+export type CompiledSections = Pick<
+  EndpointPolicy,
+  'timeout' | 'retry' | 'retryBudget' | 'breaker' | 'pacing' | 'idempotency'
+>;
 
 /** Compiles sections in which every default is filled in: one line per key. */
 export function compileSections(sections: Filled<PolicySections>): CompiledSections {
-  const { timeout, retry, retry_budget: budget, breaker, pacing } = sections;
+  const { timeout, retry, retry_budget: budget, breaker, pacing, idempotency } = sections;
   return {
     timeout: {
       connectMs: ms(timeout.connect),
@@ -37,6 +41,15 @@ export function compileSections(sections: Filled<PolicySections>): CompiledSecti
       maxWaitMs: optional(breaker.max_wait, ms),
     },
     pacing: { enabled: pacing.enabled, maxWaitMs: ms(pacing.max_wait), reserve: pacing.reserve },
+    idempotency: {
+      ttlMs: ms(idempotency.ttl),
+      waitMs: ms(idempotency.wait),
+      holdMs: ms(idempotency.hold),
+      require: idempotency.require,
+      derive: optional(idempotency.derive as readonly string[] | null | undefined, (sources) =>
+        sources.map(createExpression),
+      ),
+    },
   };
 }
 

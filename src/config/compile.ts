@@ -79,6 +79,7 @@ class Compiler {
       clients,
       tls,
       upstream,
+      data: this.#parts.resolve(effective.data ?? 'data'),
       limits: compileLimits(effective.limits as Filled<NonNullable<ConfigFile['limits']>>),
       log: { level: effective.log?.level ?? 'info', redact: effective.log?.redact ?? [] },
       hash: hashOf({ ...effective, tls }, upstream, this.#parts.shipped),

@@ -4,7 +4,7 @@
  * microtasks, and a long evaluation would hold up every timer of the process.
  */
 
-import type { BodyCondition } from '../core/policy.ts';
+import type { BodyCondition, Expression } from '../core/policy.ts';
 import { dangerOf } from './patterns.ts';
 
 const BOUNDS = { timeout: 50, stack: 200, sequence: 10_000 };
@@ -12,12 +12,12 @@ const BOUNDS = { timeout: 50, stack: 200, sequence: 10_000 };
 /** Functions that give another result every time, or evaluate text. */
 const FORBIDDEN = new Set(['now', 'millis', 'random', 'shuffle', 'eval']);
 
-interface Expression {
-  evaluate(input: unknown): Promise<unknown>;
+interface Compiled {
+  evaluate(input: unknown, bindings?: Readonly<Record<string, unknown>>): Promise<unknown>;
   ast(): unknown;
 }
 
-async function compile(source: string): Promise<Expression> {
+async function compile(source: string): Promise<Compiled> {
   const { default: jsonata } = await import('jsonata');
   return jsonata(source, BOUNDS);
 }
@@ -35,16 +35,24 @@ export async function checkCondition(source: string): Promise<string | null> {
 
 /** Makes the condition. `source` must have passed `checkCondition`; an error while it is evaluated means false. */
 export function createCondition(source: string): BodyCondition {
-  let expression: Promise<Expression> | null = null;
+  const { evaluate } = createExpression(source);
   return {
     source,
-    holds: async (body) => {
-      if (body === null || body === undefined) return false;
+    holds: async (body) => body !== null && body !== undefined && isTrue(await evaluate(body)),
+  };
+}
+
+/** Makes the expression. `source` must have passed `checkCondition`; an error while it is evaluated means undefined. */
+export function createExpression(source: string): Expression {
+  let compiled: Promise<Compiled> | null = null;
+  return {
+    source,
+    evaluate: async (input, bindings) => {
       try {
-        expression ??= compile(source);
-        return isTrue(await (await expression).evaluate(body));
+        compiled ??= compile(source);
+        return await (await compiled).evaluate(input, bindings);
       } catch {
-        return false;
+        return undefined;
       }
     },
   };

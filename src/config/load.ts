@@ -19,6 +19,7 @@ export interface Flags {
   readonly listen?: string | undefined;
   readonly admin?: string | undefined;
   readonly upstream?: string | undefined;
+  readonly data?: string | undefined;
 }
 
 /** What to load. */
@@ -103,18 +104,26 @@ function overridesOf({ env, flags }: LoadRequest): Override[] {
     [['listen'], env['HOLDFAST_LISTEN'], 'environment HOLDFAST_LISTEN'],
     [['admin', 'listen'], env['HOLDFAST_ADMIN_LISTEN'], 'environment HOLDFAST_ADMIN_LISTEN'],
     [['upstream', 'url'], env['HOLDFAST_UPSTREAM_URL'], 'environment HOLDFAST_UPSTREAM_URL'],
+    [['data'], absolute(env['HOLDFAST_DATA']), 'environment HOLDFAST_DATA'],
     [['log', 'level'], env['HOLDFAST_LOG_LEVEL'], 'environment HOLDFAST_LOG_LEVEL'],
     [['listen'], flags.listen, 'flag --listen'],
     [['admin', 'listen'], flags.admin, 'flag --admin'],
     [['upstream', 'url'], flags.upstream, 'flag --upstream'],
+    [['data'], absolute(flags.data), 'flag --data'],
   ];
   return candidates.flatMap(([at, value, origin]) =>
     value === undefined || (value === '' && origin.startsWith('env')) ? [] : [{ path: at, value, origin }],
   );
 }
 
+/** Relative to where the command runs, and not to the configuration file that it lies over. */
+function absolute(directory: string | undefined): string | undefined {
+  return directory ? path.resolve(directory) : directory;
+}
+
 /** Addresses are checked here as there, and the URL when it is compiled. */
 function isPlainlyGood({ path: at, value }: Override): boolean {
+  if (at[0] === 'data') return !/[\0\r\n]/.test(value);
   return at.at(-1) === 'listen' ? parseAddress(value) !== null : at.at(-1) === 'url' && value !== '';
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { choice, duration, flag, integer, integerValue, key, number, section } from './keys.ts';
+import { choice, duration, flag, integer, integerValue, key, number, section, textValue } from './keys.ts';
 
 const timeout = section(
   {
@@ -87,5 +87,27 @@ const pacing = section(
   'Pacing by the rate limit (docs/layers/pacing.md).',
 );
 
+const DERIVE = 'a list of JSONata expressions over the request body, such as [external_id, email]';
+
+const idempotency = section(
+  {
+    ttl: duration('How long a finished call with an Idempotency-Key is replayed.', '24h', '1m', '30d'),
+    wait: duration('How long a second call waits for the first under the same key; then 409.', '45s', '0s', '1h'),
+    hold: duration(
+      'How long a create whose caller got no answer waits for that caller to send it again.',
+      '10m',
+      '0s',
+      '24h',
+    ),
+    require: flag('Writes without an Idempotency-Key are refused with 400.', false),
+    derive: key(
+      z.array(textValue(DERIVE), { error: DERIVE }).min(1, { error: DERIVE }).max(10, { error: DERIVE }),
+      'Makes the key for callers that send none, of these parts of the body; a missing part means no key.',
+      null,
+    ),
+  },
+  'One operation per Idempotency-Key, and holds for lost answers (docs/layers/idempotency.md).',
+);
+
 /** The sections of a policy. */
-export const policySections = { timeout, retry, retry_budget: retryBudget, breaker, pacing };
+export const policySections = { timeout, retry, retry_budget: retryBudget, breaker, pacing, idempotency };

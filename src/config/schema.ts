@@ -126,6 +126,9 @@ export const configFile = z.strictObject(
       'TLS for the proxy’s listener; plain HTTP when unset.',
     ),
     upstream,
+    data: file(
+      'Where the ledger lives: one folder per instance, made when it is missing (docs/ledger.md). Default ./data.',
+    ),
     limits,
     defaults: section(policySections, 'What every endpoint inherits; a profile or a row overrides any part.'),
     profiles: example(

@@ -75,7 +75,8 @@ export interface Exchange {
   readonly target: string;
   /** End-to-end fields as they will be sent, `Via` included, without `Host` and without our own request headers. */
   readonly headers: RawHeaders;
-  readonly body: RequestBody;
+  /** As it will be sent: as the caller sent it, but for `events.stamp_created_at`. */
+  body: RequestBody;
   /** Monotonic ms. */
   readonly receivedAtMs: number;
   /**
@@ -87,6 +88,10 @@ export interface Exchange {
   readonly priority: number;
   /** A short keyed hash of the caller's credential: safe to log, a bounded metric label, never the credential. */
   readonly credentialRef: string;
+  /** Whose operations this call may meet: keyed hash of the caller's credential, 32 hex digits (semantics §6). */
+  readonly scope: string;
+  /** `Idempotency-Key`, unquoted; null when the caller gave none. */
+  readonly idempotencyKey: string | null;
   /** `Holdfast-Context`, parsed; null when the caller gave none. */
   readonly context: Readonly<Record<string, string>> | null;
   /** Aborted with a `CancelReason`. Waits end at once; running reads are aborted, running writes may finish. */
@@ -117,6 +122,86 @@ export interface Exchange {
   guarded: boolean;
   /** Why it was not sent again, when it was not. */
   withheld: WithheldReason | null;
+  /** The operation in the ledger that this call runs; null when it needs none. */
+  operation: OperationRun | null;
+  /** Told once, when this call's answer has gone out whole (true) or its client has not got all of it (false). */
+  onDelivered: ((complete: boolean) => void) | null;
+}
+
+/** The run of an operation by an exchange. */
+export interface OperationRun {
+  readonly id: string;
+  /** The store has its row. */
+  recorded: boolean;
+  /** Epoch ms of the first dispatch of the operation, in this run or an earlier one; null while nothing was sent. */
+  sentAtMs: number | null;
+  /**
+   * The operation comes from an earlier run (a caller that left, a crash, the queue) and may have taken effect there:
+   * `reconcile` looks for it before anything is sent. Null otherwise.
+   */
+  readonly doubt: Doubt | null;
+}
+
+/** What an earlier run left behind. */
+export interface Doubt {
+  /** Looks that found nothing so far. */
+  readonly looks: number;
+  /** Only one look, nothing is sent: the caller re-sent an operation of unknown outcome (semantics §6). */
+  readonly lookOnly: boolean;
+}
+
+/** What an exchange starts with. */
+export type ExchangeStart = Pick<
+  Exchange,
+  | 'id'
+  | 'policy'
+  | 'params'
+  | 'method'
+  | 'target'
+  | 'headers'
+  | 'body'
+  | 'receivedAtMs'
+  | 'deadlineAtMs'
+  | 'priority'
+  | 'credentialRef'
+  | 'scope'
+  | 'idempotencyKey'
+  | 'context'
+  | 'onInformational'
+>;
+
+/** A new exchange: nothing has happened to it yet. One literal, so that all exchanges have one hidden class. */
+export function newExchange(start: ExchangeStart): Exchange {
+  return {
+    id: start.id,
+    policy: start.policy,
+    params: start.params,
+    method: start.method,
+    target: start.target,
+    headers: start.headers,
+    body: start.body,
+    receivedAtMs: start.receivedAtMs,
+    deadlineAtMs: start.deadlineAtMs,
+    priority: start.priority,
+    credentialRef: start.credentialRef,
+    scope: start.scope,
+    idempotencyKey: start.idempotencyKey,
+    context: start.context,
+    cancel: new AbortController(),
+    onInformational: start.onInformational,
+    beforeSend: null,
+    attempts: [],
+    failedProbes: 0,
+    uploadingSinceMs: null,
+    pendingWait: null,
+    waitedMs: 0,
+    upstreamMs: 0,
+    operationClass: null,
+    guarded: false,
+    withheld: null,
+    operation: null,
+    onDelivered: null,
+  };
 }
 
 /** Notes a wait of a layer; the reason on record is that of the longest since the last attempt. */

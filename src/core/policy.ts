@@ -49,6 +49,26 @@ export interface BodyCondition {
   readonly holds: (body: unknown) => Promise<boolean>;
 }
 
+/** A JSONata expression. Evaluation is bounded; no result and an error are both undefined. */
+export interface Expression {
+  readonly source: string;
+  readonly evaluate: (input: unknown, bindings?: Readonly<Record<string, unknown>>) => Promise<unknown>;
+}
+
+/** How calls of one operation are made one (semantics §6). Times in ms. */
+export interface IdempotencyPolicy {
+  /** How long a finished keyed operation is replayed. */
+  readonly ttlMs: number;
+  /** How long a second call waits for the first under the same key. */
+  readonly waitMs: number;
+  /** How long an operation without a key, whose caller got no answer, waits to be sent again. */
+  readonly holdMs: number;
+  /** Writes without a key are refused. */
+  readonly require: boolean;
+  /** Make the key for callers that send none, each evaluated alone over the body; null for no such key. */
+  readonly derive: readonly Expression[] | null;
+}
+
 /** When an error rule applies. Every given part must match; null parts match anything. */
 export interface ErrorCondition {
   /** Null: any status. Statuses as given, `5xx` as its hundred. */
@@ -106,6 +126,7 @@ export interface EndpointPolicy {
   readonly retryBudget: RetryBudgetPolicy;
   readonly breaker: BreakerPolicy;
   readonly pacing: PacingPolicy;
+  readonly idempotency: IdempotencyPolicy;
   /** Own entries, then the shipped ones of the row, then the shipped generic map: first match wins. */
   readonly errors: readonly ErrorRule[];
   readonly answer: AnswerPromise;

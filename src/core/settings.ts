@@ -49,6 +49,8 @@ export interface Settings {
   readonly clients: ClientAccess;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   readonly upstream: UpstreamSettings;
+  /** The folder of the ledger, absolute. */
+  readonly data: string;
   readonly limits: Limits;
   readonly log: { readonly level: string; readonly redact: readonly string[] };
   /** SHA-256 over the effective configuration, the first 12 hex digits. */

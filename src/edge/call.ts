@@ -146,6 +146,8 @@ export class Call implements Turn, BodyEvents {
     const { service, clock, events, settings, credentialRefs } = this.#plane;
     const head = this.#head as Head;
     const passthrough = settings().upstream.credentials.kind === 'passthrough';
+    // With credentials of ours, whose call it is says the client's own token.
+    const name = credentialRefs.of(passthrough ? head.authorization : head.clientAuthorization);
     const exchange = exchangeOf({
       id: this.#id,
       method: this.#request.method as string,
@@ -155,7 +157,8 @@ export class Call implements Turn, BodyEvents {
       body,
       receivedAtMs: this.#receivedAtMs,
       nowMs: clock.now(),
-      credentialRef: passthrough ? credentialRefs.of(head.authorization) : 'own',
+      credentialRef: passthrough ? name.ref : 'own',
+      scope: name.scope,
       onInformational: this.#request.httpVersionMinor === 1 ? this.#onInformational : null,
     });
     this.#exchange = exchange;
@@ -263,6 +266,7 @@ export class Call implements Turn, BodyEvents {
         complete,
       });
     }
+    this.#exchange?.onDelivered?.(complete);
     this.#plane.leave();
     this.#connection.turnOver();
   }

@@ -1,32 +1,45 @@
-/** A short name for a credential, safe to log: HMAC-SHA256 under a key of this process, so that nobody can guess back. */
+/** Names for credentials, safe to log and to store: HMAC-SHA256 under a key of this instance, so that nobody can guess back. */
 
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 
 const KEPT_MAX = 4096;
 /** Longer ones are nobody's token: named, and not remembered, or clients could fill the memory with them. */
 const KEPT_CHARS_MAX = 512;
 
+/** What stands for a credential. */
+export interface CredentialName {
+  /** Twelve hex digits for logs and metrics; `none` for a call without credential. */
+  readonly ref: string;
+  /** 32 hex digits: whose operations a call may meet (semantics §6). */
+  readonly scope: string;
+}
+
 /** Names credentials and remembers the names. */
 export class CredentialRefs {
-  readonly #key = randomBytes(32);
-  readonly #refs = new Map<string, string>();
+  readonly #key: Buffer;
+  readonly #names = new Map<string, CredentialName>();
 
-  /** Twelve hex digits; `none` for a call without credential. */
-  of(authorization: string | null): string {
-    if (authorization === null) return 'none';
-    let ref = this.#refs.get(authorization);
-    if (ref === undefined) {
-      ref = createHmac('sha256', this.#key).update(authorization).digest('hex').slice(0, 12);
-      if (authorization.length > KEPT_CHARS_MAX) return ref;
-      if (this.#refs.size >= KEPT_MAX) this.#forgetOldest();
-      this.#refs.set(authorization, ref);
+  /** `key` lives as long as what the names are stored with: 32 random bytes. */
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  of(authorization: string | null): CredentialName {
+    const credential = authorization ?? '';
+    let name = this.#names.get(credential);
+    if (name === undefined) {
+      const digest = createHmac('sha256', this.#key).update(credential).digest('hex');
+      name = { ref: authorization === null ? 'none' : digest.slice(0, 12), scope: digest.slice(0, 32) };
+      if (credential.length > KEPT_CHARS_MAX) return name;
+      if (this.#names.size >= KEPT_MAX) this.#forgetOldest();
+      this.#names.set(credential, name);
     }
-    return ref;
+    return name;
   }
 
   #forgetOldest(): void {
-    for (const oldest of this.#refs.keys()) {
-      this.#refs.delete(oldest);
+    for (const oldest of this.#names.keys()) {
+      this.#names.delete(oldest);
       return;
     }
   }

@@ -48,6 +48,8 @@ export interface DataPlaneParts {
   /** `limits.buffered`. */
   readonly buffered: ByteBudget;
   readonly newId: () => string;
+  /** Names credentials; kept with the ledger, so that names outlive the process. 32 bytes. */
+  readonly namesKey: Buffer;
   /** Time for a request head, ms; 10 s unless a test wants it shorter. */
   readonly headTimeoutMs?: number;
 }
@@ -82,7 +84,7 @@ class FrontDoor implements DataPlane, Plane {
   readonly newId: () => string;
   readonly via = `holdfast-${randomBytes(4).toString('hex')}`;
   readonly clientToken: ClientToken;
-  readonly credentialRefs = new CredentialRefs();
+  readonly credentialRefs: CredentialRefs;
   readonly reserved: Reserved;
   draining = false;
   readonly #connections = new Map<Duplex, Connection>();
@@ -100,6 +102,7 @@ class FrontDoor implements DataPlane, Plane {
     this.events = parts.events;
     this.buffered = parts.buffered;
     this.newId = parts.newId;
+    this.credentialRefs = new CredentialRefs(parts.namesKey);
     this.clientToken = new ClientToken(parts.clock, parts.events);
     this.reserved = createReserved(parts.newId, this.via);
     this.server = this.#createServer(parts.headTimeoutMs ?? HEAD_TIMEOUT_MS);

@@ -1,6 +1,6 @@
 /** Makes exchanges, and the outcomes that no service gave: it threw, or its client was not waited for. */
 
-import type { Exchange, RequestBody } from '../core/exchange.ts';
+import { type Exchange, newExchange, type RequestBody } from '../core/exchange.ts';
 import type { Failed, Refused } from '../core/outcome.ts';
 import type { EndpointMatch } from '../core/settings.ts';
 import { refusedVerdict } from '../core/verdict.ts';
@@ -19,6 +19,7 @@ export interface ExchangeFacts {
   /** Monotonic ms. */
   readonly nowMs: number;
   readonly credentialRef: string;
+  readonly scope: string;
   readonly onInformational: Exchange['onInformational'];
 }
 
@@ -30,7 +31,7 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
   const { head, match, nowMs } = facts;
   const { policy } = match;
   const totalMs = policy.mode === 'observe' ? Infinity : Math.min(policy.timeout.totalMs, head.timeoutMs);
-  return {
+  return newExchange({
     id: facts.id,
     policy,
     params: match.params,
@@ -42,20 +43,11 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
     deadlineAtMs: nowMs + totalMs,
     priority: head.priority,
     credentialRef: facts.credentialRef,
+    scope: facts.scope,
+    idempotencyKey: head.idempotencyKey,
     context: head.context,
-    cancel: new AbortController(),
     onInformational: facts.onInformational,
-    beforeSend: null,
-    uploadingSinceMs: null,
-    attempts: [],
-    pendingWait: null,
-    waitedMs: 0,
-    failedProbes: 0,
-    upstreamMs: 0,
-    operationClass: null,
-    guarded: false,
-    withheld: null,
-  };
+  });
 }
 
 /** A bug says nothing about the upstream: a read is harmless, a write may have been applied. */

@@ -6,7 +6,7 @@
 import { namedByConnection } from '../core/hop-by-hop.ts';
 import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { framingFault, hostFault, startLineFault } from './guard.ts';
-import { DEFAULT_PRIORITY, parseContext, parsePriority, parseTimeout } from './own-headers.ts';
+import { DEFAULT_PRIORITY, parseContext, parseIdempotencyKey, parsePriority, parseTimeout } from './own-headers.ts';
 import { LOOP, type Refusal } from './refusal.ts';
 
 /** What the edge knows about a request before its body. */
@@ -24,6 +24,8 @@ export interface Head {
   readonly timeoutMs: number;
   readonly context: Readonly<Record<string, string>> | null;
   readonly priority: number;
+  /** Unquoted; null when absent. */
+  readonly idempotencyKey: string | null;
 }
 
 /** What is done with a field. Fields that are not in the table pass. */
@@ -38,6 +40,7 @@ type Handling =
   | 'own_authorization'
   | 'own_timeout'
   | 'own_context'
+  | 'own_key'
   | 'own_priority';
 
 const HANDLING: ReadonlyMap<string, Handling> = new Map<string, Handling>([
@@ -56,7 +59,7 @@ const HANDLING: ReadonlyMap<string, Handling> = new Map<string, Handling>([
   ['host', 'host'],
   ['via', 'via'],
   ['authorization', 'authorization'],
-  ['idempotency-key', 'drop'],
+  ['idempotency-key', 'own_key'],
   ['prefer', 'drop'],
   ['holdfast-authorization', 'own_authorization'],
   ['holdfast-timeout', 'own_timeout'],
@@ -95,6 +98,7 @@ class HeadReading {
   #timeout: string | null = null;
   #context: string | null = null;
   #priority: string | null = null;
+  #key: string | null = null;
 
   field(name: string, value: string): void {
     const handling = HANDLING.get(name.toLowerCase());
@@ -123,6 +127,9 @@ class HeadReading {
       case 'own_context':
         this.#context = joined(this.#context, value);
         return;
+      case 'own_key':
+        this.#key = joined(this.#key, value);
+        return;
       case 'own_priority':
         this.#priority = joined(this.#priority, value);
         return;
@@ -149,6 +156,8 @@ class HeadReading {
     if (typeof timeoutMs !== 'number') return timeoutMs;
     const context = this.#context === null ? null : parseContext(this.#context);
     if (isRefusal(context)) return context;
+    const key = this.#key === null ? null : parseIdempotencyKey(this.#key);
+    if (isRefusal(key)) return key;
     const named = this.#connection === null ? null : namedByConnection(this.#connection);
     const headers = named === null || named.size === 0 ? this.#headers : withoutHeaders(this.#headers, named);
     headers.push('Via', `${httpVersion} ${via}`);
@@ -161,6 +170,7 @@ class HeadReading {
       timeoutMs,
       context,
       priority: this.#priority === null ? DEFAULT_PRIORITY : parsePriority(this.#priority),
+      idempotencyKey: key,
     };
   }
 }
@@ -169,8 +179,8 @@ function joined(before: string | null, value: string): string {
   return before === null ? value : `${before}, ${value}`;
 }
 
-function isRefusal(value: object | null): value is Refusal {
-  return value !== null && 'kind' in value && value.kind === 'refusal';
+function isRefusal(value: object | string | null): value is Refusal {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'refusal';
 }
 
 /** Whether a `Via` list has our pseudonym as the received-by of a member (RFC 9110 §7.6.3). */

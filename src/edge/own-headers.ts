@@ -15,6 +15,11 @@ const CONTEXT = badRequest(
   'Holdfast-Context must be a structured dictionary of plain values such as: workflow="enrich", lead="123".',
 );
 
+const KEY = badRequest(
+  'idempotency_key',
+  'Idempotency-Key must be one key of 1 to 255 printable ASCII characters, bare or in double quotes.',
+);
+
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** `Holdfast-Timeout`, ms. */
@@ -48,4 +53,23 @@ export function parsePriority(value: string): number {
   } catch {
     return DEFAULT_PRIORITY;
   }
+}
+
+const KEY_CHARS_MAX = 255;
+
+/**
+ * `Idempotency-Key`, quoted (draft-ietf-httpapi-idempotency-key-header, a structured string) or bare. Two of them, a
+ * list, parameters, control characters and lengths outside 1..255 are refused: a key that two sides read differently
+ * protects nobody.
+ */
+export function parseIdempotencyKey(value: string): string | Refusal {
+  const text = value.trim();
+  const key = text.startsWith('"') ? unquoted(text) : /[",;]/.test(text) ? null : text;
+  const fits = key !== null && key.length >= 1 && key.length <= KEY_CHARS_MAX && /^[\x20-\x7e]+$/.test(key);
+  return fits ? key : KEY;
+}
+
+function unquoted(text: string): string | null {
+  const match = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text);
+  return match === null ? null : (match[1] as string).replace(/\\(["\\])/g, '$1');
 }

@@ -13,7 +13,21 @@ const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
 const UNMAPPED_CODE_CHARS_MAX = 100;
 
 /** A layer that holds back, repeats or refuses. */
-export type ActingLayer = 'shed' | 'resource-order' | 'retry' | 'breaker' | 'bulkhead' | 'pacing';
+export type ActingLayer =
+  | 'shed'
+  | 'idempotency'
+  | 'reconcile'
+  | 'resource-order'
+  | 'retry'
+  | 'breaker'
+  | 'bulkhead'
+  | 'pacing';
+
+/** What the ledger did with a call (contract, `holdfast_idempotency_total`). */
+export type IdempotencyResult = 'new' | 'replayed' | 'joined' | 'in_flight' | 'reused' | 'hold';
+
+/** What came of looking for a lost create (contract, `holdfast_reconciliations_total`). */
+export type ReconcileResult = 'landed' | 'absent' | 'undecided';
 
 /** What was sent to the client in the end. */
 export interface Sending {
@@ -134,6 +148,34 @@ export class Events {
   /** All calls of a token pause, or those to one endpoint. */
   paused(token: string, forMs: number, endpoint: string | null): void {
     this.#log.info({ event: 'paused', credentialRef: token, forMs: Math.round(forMs), endpoint });
+  }
+
+  /** The ledger knows the call as an operation: a new one, or one that it replays, joins, refuses or holds. */
+  idempotency(exchange: Exchange, result: IdempotencyResult): void {
+    this.#metrics.idempotency.inc({ endpoint: exchange.policy.name, result });
+    if (result === 'new') return;
+    this.#log.debug({
+      event: 'idempotency',
+      id: exchange.id,
+      endpoint: exchange.policy.name,
+      result,
+      operation: exchange.operation?.id ?? null,
+    });
+  }
+
+  /** A lost create was looked for, and this is what is known now. */
+  reconciled(exchange: Exchange, result: ReconcileResult, looks: number): void {
+    const endpoint = exchange.policy.name;
+    this.#metrics.reconciliations.inc({ endpoint, result });
+    const operation = exchange.operation?.id ?? null;
+    this.#log.info({ event: 'reconciled', id: exchange.id, endpoint, result, looks, operation });
+  }
+
+  /** The store works, or does not any more; `fault` says what is wrong and what to do. */
+  storeChanged(fault: string | null): void {
+    this.#metrics.storeHealthy.set(fault === null ? 1 : 0);
+    if (fault === null) this.#log.info({ event: 'store_healthy' });
+    else this.#log.error({ event: 'store_unavailable', fault });
   }
 
   /** A request was refused because too much was in flight. */

@@ -108,6 +108,29 @@ function layerMetrics(registers: Registry[]) {
   };
 }
 
+/** Counted in `idempotency` and `reconcile`, and the state of the store. */
+function ledgerMetrics(registers: Registry[]) {
+  return {
+    idempotency: new Counter({
+      name: 'holdfast_idempotency_total',
+      help: 'Calls that the ledger knows as an operation, by what it did with them.',
+      labelNames: ['endpoint', 'result'] as const,
+      registers,
+    }),
+    reconciliations: new Counter({
+      name: 'holdfast_reconciliations_total',
+      help: 'Lost creates that were looked for, by what came of it.',
+      labelNames: ['endpoint', 'result'] as const,
+      registers,
+    }),
+    storeHealthy: new Gauge({
+      name: 'holdfast_store_healthy',
+      help: '1 while the ledger can be read and written, 0 while keyed and handed-over calls are refused.',
+      registers,
+    }),
+  };
+}
+
 /** About the process itself. */
 function processMetrics(registers: Registry[]) {
   return {
@@ -137,6 +160,7 @@ export function createMetrics() {
     ...requestMetrics(registers),
     ...attemptMetrics(registers),
     ...layerMetrics(registers),
+    ...ledgerMetrics(registers),
     ...processMetrics(registers),
   };
 }

@@ -1,17 +1,20 @@
+import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CredentialRefs } from '../../src/edge/credential-ref.ts';
 
 test('a credential keeps its name, also when it is too long to be remembered or was forgotten', () => {
-  const refs = new CredentialRefs();
+  const refs = new CredentialRefs(randomBytes(32));
   const long = `Bearer ${'x'.repeat(15_000)}`;
   const [short, named] = [refs.of('Bearer a'), refs.of(long)];
-  expect(short).toMatch(/^[0-9a-f]{12}$/);
-  expect(named).not.toBe(short);
+  expect(short.ref).toMatch(/^[0-9a-f]{12}$/);
+  expect(short.scope).toMatch(/^[0-9a-f]{32}$/);
+  expect(named.scope).not.toBe(short.scope);
   for (let i = 0; i < 5000; i += 1) refs.of(`Bearer ${i}`);
-  expect(refs.of('Bearer a')).toBe(short);
-  expect(refs.of(long)).toBe(named);
+  expect(refs.of('Bearer a')).toEqual(short);
+  expect(refs.of(long)).toEqual(named);
 });
 
-test('another process names it otherwise, so that a name in a log tells nobody the token', () => {
-  expect(new CredentialRefs().of('Bearer a')).not.toBe(new CredentialRefs().of('Bearer a'));
+test('another instance names it otherwise, so that a name in a log tells nobody the token', () => {
+  const [one, other] = [new CredentialRefs(randomBytes(32)), new CredentialRefs(randomBytes(32))];
+  expect(one.of('Bearer a').ref).not.toBe(other.of('Bearer a').ref);
 });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/core/outcome.ts';
@@ -239,6 +240,7 @@ describe('connections', () => {
       events: edges[0]!.recorded.events,
       buffered: edges[0]!.buffered,
       newId: () => 'x',
+      namesKey: randomBytes(32),
     });
     await expect(second.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
     expect((plane.server.address() as AddressInfo).port).toBe(port);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { hostBreakerPolicy } from '../../src/core/breaker.ts';
 import { ByteBudget } from '../../src/core/byte-budget.ts';
@@ -41,6 +42,7 @@ export function edgeSettings(overrides: Partial<Settings> = {}, of: Partial<Endp
       credentials: { kind: 'passthrough' },
       breaker: hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 }),
     },
+    data: '/nowhere',
     limits: LIMITS,
     log: { level: 'info', redact: [] },
     hash: 'abc',
@@ -107,6 +109,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
     events: recorded.events,
     buffered,
     newId: () => `id${++ids}`,
+    namesKey: randomBytes(32),
     ...(options.headTimeoutMs === undefined ? {} : { headTimeoutMs: options.headTimeoutMs }),
   });
   const { port } = await plane.listen();

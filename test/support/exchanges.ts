@@ -31,6 +31,7 @@ export function policy(overrides: Partial<EndpointPolicy> = {}): EndpointPolicy 
       maxWaitMs: null,
     },
     pacing: { enabled: true, maxWaitMs: 60_000, reserve: 0 },
+    idempotency: { ttlMs: 86_400_000, waitMs: 45_000, holdMs: 600_000, require: false, derive: null },
     errors: [],
     answer: { kind: 'json' },
     whole: 'ends',
@@ -55,6 +56,8 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     deadlineAtMs: 121_000,
     priority: 3,
     credentialRef: 'abcd1234',
+    scope: '00112233445566778899aabbccddeeff',
+    idempotencyKey: null,
     context: null,
     cancel: new AbortController(),
     onInformational: null,
@@ -68,6 +71,8 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     operationClass: null,
     guarded: false,
     withheld: null,
+    operation: null,
+    onDelivered: null,
     ...overrides,
   };
 }
