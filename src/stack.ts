@@ -3,8 +3,10 @@
  * Adding a behaviour is `core/x`, `layers/x`, a section of the configuration, and one line here.
  */
 
+import type { EndpointPolicy } from './core/policy.ts';
 import { compose, type Service } from './core/service.ts';
 import type { StackStatus } from './core/status.ts';
+import type { GateState } from './core/store.ts';
 import { WaitingRoom } from './core/waiting-room.ts';
 import { type AttemptParts, attempt } from './layers/attempt.ts';
 import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/breaker.ts';
@@ -33,6 +35,10 @@ export interface Stack extends StackStatus {
   readonly service: Service;
   /** The next call will be shed: no need to read its body. */
   readonly full: () => boolean;
+  /** The way in for runs that no client waits for: behind what admits and recognises callers, at the deadline. */
+  readonly enter: Service;
+  /** Takes up the pauses and breakers that an earlier process kept; before the first call. */
+  readonly restore: (gates: readonly GateState[], policies: readonly EndpointPolicy[]) => void;
   /** Takes a breaker in hand; `endpoint` is the name of a rule, or `host`. */
   readonly holdBreaker: BreakerLayer['hold'];
 }
@@ -44,9 +50,11 @@ export function buildStack(given: StackParts): Stack {
   const shed = createShed(parts);
   const breaker = createBreaker(parts);
   const pacing = createPacing(parts);
-  const layers = [
+  const admission = [
     // Outermost: what cannot be served is refused before anything is stored or buffered for it.
     shed.layer,
+  ];
+  const running = [
     // Outside retry: the total time includes every retry and every wait.
     deadline(parts),
     // Outside retry, whose backoff is when a newer write would overtake; inside the deadline, to see a write's true end.
@@ -60,9 +68,15 @@ export function buildStack(given: StackParts): Stack {
     // Directly around the attempt: every call on the wire has its slot, and every answer tells about the quota.
     pacing.layer,
   ];
+  // Innermost: one try on the wire, classified once; everybody above reads that verdict.
+  const run = compose(running, attempt(parts));
   return {
-    // Innermost: one try on the wire, classified once; everybody above reads that verdict.
-    service: compose(layers, attempt(parts)),
+    service: compose(admission, run),
+    enter: shed.counting(run),
+    restore: (gates, policies) => {
+      pacing.restore(gates);
+      breaker.restore(gates, policies);
+    },
     full: shed.full,
     inFlight: shed.inFlight,
     waiting: () => waiting.taken,

@@ -205,6 +205,11 @@ export function openForMs(policy: BreakerPolicy, opens: number): number {
   return Math.min(policy.openForMs * 2 ** Math.min(opens - 1, 52), Math.max(policy.openForMs, policy.maxOpenForMs));
 }
 
+/** The longest time that one trip can keep the circuit open, jitter and a `Retry-After` included. */
+export function longestOpenMs(policy: BreakerPolicy, opens: number): number {
+  return Math.max(openForMs(policy, opens) * (1 + JITTER), LONGEST_RETRY_AFTER_MS);
+}
+
 /** Takes the breaker in hand: `open` and `close` hold it there until `auto`, which begins anew, closed and empty. */
 export function held(breaker: Breaker, order: 'open' | 'close' | 'auto'): Breaker {
   const epoch = breaker.epoch + 1;

@@ -2,7 +2,7 @@
  * The pause that all callers of a token (or of one endpoint) share after a 429. It is only ever extended, and when it
  * ends one probe goes first: had we misread the server's clock, one call would pay for it, not 200. The obvious other
  * choice, every call sleeping by itself, wakes them all at the same instant. Kept apart from the quota machine because
- * it must outlive everything that may be evicted.
+ * it must outlive everything that may be evicted, and the process (`kept-gates.ts`).
  *
  *     open ──extended──▶ paused ──until──▶ probing ──probe answered──▶ open
  *       └───doubted────────────────────────▲  └──probe throttled──▶ paused
@@ -36,6 +36,8 @@ const SHORTEST_MS = 1000;
 export const LONGEST_WINDOW_MS = 60_000;
 /** An explicit `Retry-After` is the server's own word and is kept longer, but a broken one must not outlive a coffee. */
 const LONGEST_RETRY_AFTER_MS = 600_000;
+/** No pause of ours is longer. */
+export const LONGEST_PAUSE_MS = LONGEST_RETRY_AFTER_MS + JITTER_MS;
 /** A slow probe does not hold the others: another one goes each second. */
 const PROBE_PATIENCE_MS = 1000;
 

@@ -109,6 +109,7 @@ const FIXED: readonly [string, (settings: Settings) => unknown, (next: Settings,
     (s) => s.admin.listen,
     (next, { admin: { listen } }) => ({ ...next, admin: { ...next.admin, listen } }),
   ],
+  ['data', (s) => s.data, (next, { data }) => ({ ...next, data })],
   ['tls', (s) => s.tls, (next, { tls }) => ({ ...next, tls })],
   ['log.redact', (s) => s.log.redact, (next, { log: { redact } }) => ({ ...next, log: { ...next.log, redact } })],
 ];

@@ -1,6 +1,6 @@
 /**
  * The breakers of one upstream: one per endpoint rule and one for the host, admitted and settled together. A call needs
- * both; neither changes state for a call that the other refuses. Transitions are told here, in one place.
+ * both; neither changes state for a call that the other refuses. Transitions are told and kept here, in one place.
  */
 
 import {
@@ -14,7 +14,9 @@ import {
   held,
   newBreaker,
 } from '../core/breaker.ts';
+import { keptBreaker, type Moment, restoredBreaker } from '../core/kept-gates.ts';
 import type { BreakerStatus } from '../core/status.ts';
+import type { GateState } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 
@@ -22,6 +24,8 @@ import type { Events } from '../ops/events.ts';
 export interface CircuitParts {
   readonly clock: Clock;
   readonly events: Pick<Events, 'breakerChanged'>;
+  /** Keeps a breaker beyond the process; told when one opens, closes, or is taken in hand. */
+  readonly keep: (gate: GateState) => void;
 }
 
 /** The policies of one call. */
@@ -102,6 +106,17 @@ export class Circuits {
     this.#set(endpoint, held(this.#breakers.get(endpoint) ?? newBreaker(), order));
   }
 
+  /** Takes up what an earlier process kept; `policyOf` is null for a name that no rule has any more. */
+  restore(gates: readonly GateState[], policyOf: (endpoint: string) => BreakerPolicy | null): void {
+    for (const { kind, name, value } of gates) {
+      const policy = kind === 'breaker' && !this.#breakers.has(name) ? policyOf(name) : null;
+      const breaker = policy && restoredBreaker(value, policy, this.#moment());
+      if (policy === null || breaker === null) continue;
+      this.#policies.set(name, policy);
+      this.#breakers.set(name, breaker);
+    }
+  }
+
   status(): BreakerStatus[] {
     const nowMs = this.#parts.clock.now();
     return [...this.#breakers].map(([endpoint, breaker]) => {
@@ -122,8 +137,16 @@ export class Circuits {
     const before = this.#breakers.get(endpoint);
     if (before === breaker) return;
     this.#breakers.set(endpoint, breaker);
+    if (breaker.epoch !== (before?.epoch ?? 0)) {
+      const kept = keptBreaker(endpoint, breaker, this.#moment());
+      if (kept !== null) this.#parts.keep(kept);
+    }
     const from = before?.kind ?? 'closed';
     if (from !== breaker.kind) this.#parts.events.breakerChanged(endpoint, from, breaker.kind);
+  }
+
+  #moment(): Moment {
+    return { nowMs: this.#parts.clock.now(), wallMs: this.#parts.clock.wall() };
   }
 }
 

@@ -5,11 +5,13 @@
  * call that was the probe and failed goes back to its place as long as sending it again is safe: that costs it no retry.
  */
 
-import type { BreakerPolicy, BreakerResult } from '../core/breaker.ts';
+import { type BreakerPolicy, type BreakerResult, HOST } from '../core/breaker.ts';
 import { type Exchange, noteWait } from '../core/exchange.ts';
 import { type Outcome, type Refused, streamOf } from '../core/outcome.ts';
+import type { EndpointPolicy } from '../core/policy.ts';
 import type { Layer, Service } from '../core/service.ts';
 import type { BreakerStatus } from '../core/status.ts';
+import type { GateState } from '../core/store.ts';
 import { refusedVerdict } from '../core/verdict.ts';
 import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
 import type { Events } from '../ops/events.ts';
@@ -33,6 +35,8 @@ export interface BreakerLayer {
   readonly status: () => BreakerStatus[];
   /** Manual override; `endpoint` is a rule's name or `host`. */
   readonly hold: (endpoint: string, order: 'open' | 'close' | 'auto') => void;
+  /** Takes up what an earlier process kept, of the endpoints that have a policy here and of the host. */
+  readonly restore: (gates: readonly GateState[], policies: readonly EndpointPolicy[]) => void;
 }
 
 const HELD_RETRY_AFTER_MS = 30_000;
@@ -61,6 +65,10 @@ export function createBreaker(parts: BreakerParts): BreakerLayer {
     hold: (endpoint, order) => {
       circuits.hold(endpoint, order);
       line.pump();
+    },
+    restore: (gates, policies) => {
+      const byName = new Map(policies.map(({ name, breaker }) => [name, breaker]));
+      circuits.restore(gates, (name) => (name === HOST ? parts.hostPolicy() : (byName.get(name) ?? null)));
     },
   };
 }

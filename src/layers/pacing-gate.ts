@@ -61,6 +61,8 @@ class Waiter {
   }
 }
 
+type Paused = Extract<Pause, { readonly kind: 'paused' }>;
+
 const GATES_MAX = 10_000;
 /** Sixty windows. */
 const QUIET_MS = 600_000;
@@ -137,7 +139,7 @@ export class Gate {
   }
 
   /** A call that passed has ended; whoever may pass now does. Returns the pause if it changed. */
-  settle(slot: Slot, result: SlotResult): Pause | null {
+  settle(slot: Slot, result: SlotResult): Paused | null {
     const nowMs = this.#advance();
     const before = this.#pause;
     const learned = settled(this.#quota, slot, result, nowMs);
@@ -148,10 +150,17 @@ export class Gate {
     return this.#pause.kind === 'paused' && this.#pause !== before ? this.#pause : null;
   }
 
-  /** Pauses until then, or longer. */
-  extend(untilMs: number): void {
-    this.#pause = extended(this.#pause, untilMs);
+  /** Pauses until then, or longer. Returns the pause if it changed. */
+  extend(untilMs: number): Paused | null {
+    const before = this.#pause;
+    this.#pause = extended(before, untilMs);
     this.pump();
+    return this.#pause.kind === 'paused' && this.#pause !== before ? this.#pause : null;
+  }
+
+  /** The next call goes alone. */
+  doubt(): void {
+    this.#pause = doubted(this.#pause);
   }
 
   /** Lets everyone pass who may, in order, and sets the timer for the next. */

@@ -6,12 +6,14 @@
  */
 
 import { type Exchange, noteWait } from '../core/exchange.ts';
+import { keptPause, type Moment, restoredPause } from '../core/kept-gates.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
 import { passAt, pauseEnd } from '../core/pause.ts';
 import { earliestAt, foreignSpend, freeSlots, type PacingPolicy, type Slot } from '../core/quota.ts';
 import type { SlotResult } from '../core/quota-answers.ts';
 import type { Layer, Service } from '../core/service.ts';
 import type { ClockDifference, QuotaStatus } from '../core/status.ts';
+import type { GateState } from '../core/store.ts';
 import { refusedVerdict } from '../core/verdict.ts';
 import { CONTINUATION } from '../core/waiting-line.ts';
 import { roomFull, type WaitingRoom } from '../core/waiting-room.ts';
@@ -28,6 +30,8 @@ export interface PacingParts {
   readonly random: Random;
   readonly events: Pick<Events, 'waitedForSlot' | 'paused' | 'wouldHave'>;
   readonly waiting: WaitingRoom;
+  /** Keeps a pause beyond the process; told with each change of one. */
+  readonly keep: (gate: GateState) => void;
 }
 
 /** The layer, and what it knows. */
@@ -35,6 +39,8 @@ export interface Pacing {
   readonly layer: Layer;
   readonly quotas: () => QuotaStatus[];
   readonly clockSkew: () => ClockDifference | null;
+  /** Takes up what an earlier process kept. */
+  readonly restore: (gates: readonly GateState[]) => void;
 }
 
 const URGENT_UP_TO = 2;
@@ -47,6 +53,7 @@ export function createPacing(parts: PacingParts): Pacing {
     layer: (inner) => (exchange) => pacer.run(inner, exchange),
     quotas: () => pacer.quotas(),
     clockSkew: () => pacer.clockSkew(),
+    restore: (gates) => pacer.restore(gates),
   };
 }
 
@@ -151,6 +158,7 @@ class Pacer {
     const result = outcome === null ? LOST : this.#reading.resultOf(outcome, passage.slot, random());
     const pause = token.settle(passage.slot, result);
     if (pause !== null) {
+      this.#keep(exchange.credentialRef, pause.untilMs);
       events.paused(exchange.credentialRef, passAt(pause, clock.now()) - clock.now(), null);
     }
     const pausesEndpoint = outcome?.verdict.pauses === 'endpoint';
@@ -167,9 +175,29 @@ class Pacer {
     const asked = { retryAfterMs: outcome.verdict.retryAfterMs, resetAtMs: null };
     const nowMs = clock.now();
     const untilMs = pauseEnd(asked, random(), nowMs);
-    const gate = this.#endpoints.getOrCreate(key);
-    gate.extend(untilMs);
+    const pause = this.#endpoints.getOrCreate(key).extend(untilMs);
+    if (pause !== null) this.#keep(key, pause.untilMs);
     events.paused(exchange.credentialRef, untilMs - nowMs, exchange.policy.name);
+  }
+
+  #keep(name: string, untilMs: number): void {
+    this.#parts.keep(keptPause(name, untilMs, this.#moment()));
+  }
+
+  /** A pause that has ended meanwhile still wants a probe first. */
+  restore(gates: readonly GateState[]): void {
+    const at = this.#moment();
+    for (const { kind, name, value } of gates) {
+      const untilMs = kind === 'pause' ? restoredPause(value, at) : null;
+      if (untilMs === null) continue;
+      const gate = (isEndpointKey(name) ? this.#endpoints : this.#tokens).getOrCreate(name);
+      if (untilMs > at.nowMs) gate.extend(untilMs);
+      else gate.doubt();
+    }
+  }
+
+  #moment(): Moment {
+    return { nowMs: this.#parts.clock.now(), wallMs: this.#parts.clock.wall() };
   }
 
   /** Null while its endpoint is not paused, which is nearly always. */
@@ -238,6 +266,11 @@ function isContinuation(exchange: Exchange): boolean {
 
 function endpointKey(exchange: Exchange): string {
   return `${exchange.credentialRef} ${exchange.policy.name}`;
+}
+
+/** The name of a credential has no space. */
+function isEndpointKey(name: string): boolean {
+  return name.includes(' ');
 }
 
 function tooLong(ms: number): Refused {

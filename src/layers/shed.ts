@@ -25,6 +25,8 @@ export interface ShedParts {
 /** The layer, and its count for `/api/status` and for a drain. */
 export interface Shed {
   readonly layer: Layer;
+  /** Counts, and refuses nobody: for runs that no client waits for, whose number others bound. */
+  readonly counting: Layer;
   /** Calls that have not really ended, without those that wait. */
   readonly inFlight: () => number;
   /** The next call will be refused: the edge asks before it reads a body. */
@@ -43,11 +45,18 @@ export function createShed({ limits, events, waiting }: ShedParts): Shed {
     count -= 1;
   };
 
-  const layer: Layer = (inner) => async (exchange) => {
-    if (full()) {
-      if (exchange.policy.mode === 'enforce') return refuse(exchange);
-      events.wouldHave(exchange, 'shed', 'refuse as overloaded');
-    }
+  const layer: Layer = (inner) => {
+    const counted = counting(inner);
+    return (exchange) => {
+      if (full()) {
+        if (exchange.policy.mode === 'enforce') return Promise.resolve(refuse(exchange));
+        events.wouldHave(exchange, 'shed', 'refuse as overloaded');
+      }
+      return counted(exchange);
+    };
+  };
+
+  const counting: Layer = (inner) => async (exchange) => {
     count += 1;
     let outcome: Outcome;
     try {
@@ -74,5 +83,5 @@ export function createShed({ limits, events, waiting }: ShedParts): Shed {
     };
   }
 
-  return { layer, inFlight, full };
+  return { layer, counting, inFlight, full };
 }

@@ -32,7 +32,7 @@ afterEach(async () => {
 const io = (): Io => ({
   version: '1.2.3',
   nodeVersion: '24.0.0',
-  env: {},
+  env: { HOLDFAST_DATA: path.join(folder, 'data') },
   stdout: { write: () => true },
   stderr: { write: (text) => void (err += text) },
   stdoutFd: fd,

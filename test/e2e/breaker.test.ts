@@ -5,6 +5,7 @@ import { loadSettings } from '../../src/config/load.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
 import { eventually, lines } from '../faults/live.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { dataFolder } from '../support/data-folder.ts';
 
 let simulator: Simulator;
 let holdfast: TestInstance;
@@ -96,8 +97,9 @@ test('§5 wait: nobody loses a call in an outage of three seconds, and few calls
 
 test('§5: an open breaker and a pause outlive a reload of the configuration', async () => {
   simulator = await startSimulator({ port: 0 });
+  const data = dataFolder();
   const settingsOf = async (yaml: string) => {
-    const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: simulator.url };
+    const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: simulator.url, data };
     const readFile = (file: string) => (file === 'x.yaml' ? yaml : readFileSync(file, 'utf8'));
     const loaded = await loadSettings({ file: 'x.yaml', env: {}, flags, readFile });
     if (!loaded.ok) throw new Error('not loaded');

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Instance, startInstance } from '../../src/assemble.ts';
 import { edgeSettings, LIMITS, RawClient } from '../edge/harness.ts';
 import { policy } from '../support/exchanges.ts';
+import { dataFolder } from '../support/data-folder.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const JSON_64K = Buffer.from(JSON.stringify({ text: 'x'.repeat(64 * 1024) }));
@@ -62,7 +63,7 @@ beforeAll(async () => {
   const held = { policy: policy({ retry, operationClass: 'read' }), params: {} };
   const flowing = { policy: policy({ retry, operationClass: 'read', answer: { kind: 'any' } }), params: {} };
   instance = await startInstance({
-    settings: { ...base, match: (_method, path) => (path === '/json' ? held : flowing) },
+    settings: { ...base, data: dataFolder(), match: (_method, path) => (path === '/json' ? held : flowing) },
     version: '0',
     nodeVersion: process.versions.node,
     env: {},

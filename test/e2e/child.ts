@@ -79,9 +79,9 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Starts a command; killed with the test. */
+/** Starts a command; killed with the test. Its ledger goes with the test too, unless `env` or `args` name another folder. */
 export function started(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
-  const child = new Child(command, args, env);
+  const child = new Child(command, args, { HOLDFAST_DATA: folderOf({}), ...env });
   children.push(child);
   return child;
 }

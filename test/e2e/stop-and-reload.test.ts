@@ -10,6 +10,7 @@ import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { RawClient } from '../edge/harness.ts';
 import { eventually } from '../faults/live.ts';
+import { dataFolder } from '../support/data-folder.ts';
 
 /** Takes every request and never answers. */
 let silent: Server;
@@ -25,7 +26,7 @@ async function load() {
   const loaded = await loadSettings({
     file: 'test.yaml',
     env: {},
-    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: origin },
+    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: origin, data: dataFolder() },
     readFile: (file) => (file === 'test.yaml' ? yaml : readFileSync(file, 'utf8')),
   });
   return { ...loaded, faults: loaded.faults.map(formatFault) };

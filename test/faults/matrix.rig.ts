@@ -15,6 +15,7 @@ import {
   TURNED_AWAY,
 } from './matrix.cases.ts';
 import type { AttemptLine, Expected } from './matrix.oracle.ts';
+import { dataFolder } from '../support/data-folder.ts';
 
 /** Ten times real time: an attempt may take a second, which a stalled machine does not reach by itself. */
 const SPEED = 10;
@@ -60,7 +61,7 @@ async function startPair(): Promise<Pair> {
   const log: Line[] = [];
   const pair: { onLine: Pair['onLine'] } = { onLine: () => {} };
   const instance = await startInstance({
-    settings: { ...settings, upstream: { ...settings.upstream, origin: simulator.url } },
+    settings: { ...settings, data: dataFolder(), upstream: { ...settings.upstream, origin: simulator.url } },
     version: 'test',
     nodeVersion: process.versions.node,
     env: {},

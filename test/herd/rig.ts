@@ -8,6 +8,7 @@ import { seededRandom } from '../../src/ops/seeded-random.ts';
 import type { ScenarioInput } from '../../src/simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
 import { FastClock } from '../faults/fast-clock.ts';
+import { dataFolder } from '../support/data-folder.ts';
 
 /** One answer, with the times of its call by the rig's clock. */
 export interface Told {
@@ -68,7 +69,7 @@ export async function startRig({ scenario, yaml = '', seed = 1, speed = 1 }: Rig
   const loaded = await loadSettings({
     file: 'herd.yaml',
     env: {},
-    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: simulator.url },
+    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream: simulator.url, data: dataFolder() },
     readFile: (file) =>
       file === 'herd.yaml' ? `version: 1\nlog: { level: error }\n${yaml}` : readFileSync(file, 'utf8'),
   });

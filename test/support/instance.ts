@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Instance, startInstance } from '../../src/assemble.ts';
 import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
+import { dataFolder } from './data-folder.ts';
 
 /** An instance in this process, over real sockets, with its log in memory. */
 export interface TestInstance {
@@ -13,12 +14,19 @@ export interface TestInstance {
   stop(): Promise<void>;
 }
 
-/** Starts Holdfast in front of `upstream` on free ports; `yaml` is laid over the defaults as a user's file would be. */
-export async function startTestInstance(upstream: string, yaml = 'version: 1\n'): Promise<TestInstance> {
+/**
+ * Starts Holdfast in front of `upstream` on free ports; `yaml` is laid over the defaults as a user's file would be, and
+ * `data` is the folder of its ledger, a new one when none is given.
+ */
+export async function startTestInstance(
+  upstream: string,
+  yaml = 'version: 1\n',
+  data = dataFolder(),
+): Promise<TestInstance> {
   const loaded = await loadSettings({
     file: 'test.yaml',
     env: {},
-    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream },
+    flags: { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream, data },
     readFile: (file) => (file === 'test.yaml' ? yaml : readFileSync(file, 'utf8')),
   });
   if (!loaded.ok) throw new Error(loaded.faults.map(formatFault).join('\n'));

@@ -109,3 +109,31 @@ function decodeCursor(cursor: unknown): Cursor | null | 'invalid' {
     return 'invalid';
   }
 }
+
+/** How a list that is paged by number looks. */
+export interface NumberedShape {
+  /** `list`, `office_hours_schedule.list`. */
+  readonly type: string;
+  /** Where the page is described: an object `pages`, fields beside `data`, or nowhere because all is on one page. */
+  readonly paging: 'pages' | 'fields' | 'none';
+  readonly perPageDefault: number;
+  readonly perPageMax: number;
+  /** `newest`: as documented for it, by `updated_at` or else as creation goes. `oldest`: nothing is documented. */
+  readonly order: 'newest' | 'oldest';
+}
+
+/** One page by number, of entries that come oldest first. */
+export function numberedPage(call: Call, entries: readonly Json[], shape: NumberedShape): Answer {
+  const { type, paging, perPageDefault, perPageMax, order } = shape;
+  const sorted = order === 'newest' ? entries.toReversed() : entries;
+  if (paging === 'none') return json(200, { type, data: sorted });
+  const perPage = Number(call.query.get('per_page') ?? perPageDefault);
+  const page = Number(call.query.get('page') ?? 1);
+  if (!Number.isInteger(perPage) || perPage < 1 || perPage > perPageMax || !Number.isInteger(page) || page < 1) {
+    return error(call.requestId, 400, 'parameter_invalid', `per_page must be between 1 and ${perPageMax}`);
+  }
+  const data = sorted.slice((page - 1) * perPage, page * perPage);
+  const numbers = { page, per_page: perPage, total_pages: Math.max(1, Math.ceil(sorted.length / perPage)) };
+  const described = paging === 'pages' ? { pages: { type: 'pages', ...numbers } } : numbers;
+  return json(200, { type, data, total_count: sorted.length, ...described });
+}
