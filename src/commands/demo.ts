@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { startInstance } from '../assemble.ts';
@@ -56,12 +59,13 @@ const DAY = fileURLToPath(new URL('../../config/scenarios/demo.yaml', import.met
 /** The pipeline has no timeout of its own, so Holdfast may wait through the outages. */
 const CONFIG = fileURLToPath(new URL('../../config/examples/patient.yaml', import.meta.url));
 
-/** Holdfast as `serve --config config/examples/patient.yaml` starts it, on free ports and without a log. */
+/** Holdfast as `serve --config config/examples/patient.yaml` starts it, on free ports, without a log, with a ledger that goes with it. */
 async function startHoldfast(io: DemoIo, upstream: string): Promise<DemoInstance> {
-  const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream };
+  const data = await mkdtemp(join(tmpdir(), 'holdfast-demo-'));
+  const flags = { listen: '127.0.0.1:0', admin: '127.0.0.1:0', upstream, data };
   const loaded = await loadSettings({ file: CONFIG, env: {}, flags, readFile: io.readFile });
   if (!loaded.ok) throw new Error(loaded.faults.map((one) => one.message).join('; '));
-  return startInstance({
+  const instance = await startInstance({
     settings: loaded.settings,
     version: io.version,
     nodeVersion: '',
@@ -70,6 +74,13 @@ async function startHoldfast(io: DemoIo, upstream: string): Promise<DemoInstance
     file: null,
     load: () => Promise.resolve({ ok: false, faults: ['the demo has no configuration to read again'] }),
   });
+  return {
+    url: instance.url,
+    async stop(graceMs) {
+      await instance.stop(graceMs);
+      await rm(data, { recursive: true, force: true });
+    },
+  };
 }
 
 /** Runs both pipelines; 0 when Holdfast lost nothing in silence and created nothing twice, else 1. */
