@@ -79,6 +79,7 @@ function pacingOver(inner: Service, clock: Clock): Service {
     random: () => 0.5,
     events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: () => {} },
     waiting: new WaitingRoom(() => Infinity),
+    keep: () => {},
   });
   return pacing.layer(inner);
 }

@@ -120,6 +120,7 @@ class Assembly implements Instance {
       limits: () => this.#settings.limits,
       hostPolicy: () => this.#settings.upstream.breaker,
       credentials: this.#credentials(),
+      keep: () => {},
     });
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type BreakerPolicy, hostBreakerPolicy } from '../../src/core/breaker.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { FailureKind, Outcome } from '../../src/core/outcome.ts';
+import type { GateState } from '../../src/core/store.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
 import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { type BreakerLayer, createBreaker } from '../../src/layers/breaker.ts';
@@ -28,6 +29,7 @@ interface Rig {
   readonly breaker: BreakerLayer;
   readonly transitions: string[];
   readonly would: string[];
+  readonly kept: GateState[];
   call(overrides?: Partial<Exchange>): { exchange: Exchange; outcome: Promise<Outcome> };
   kinds(): Record<string, string>;
 }
@@ -37,6 +39,7 @@ function rig(own: BreakerPolicy = FAIL): Rig {
   const inner = new HandDriven();
   const transitions: string[] = [];
   const would: string[] = [];
+  const kept: GateState[] = [];
   const host = hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 });
   const breaker = createBreaker({
     clock,
@@ -47,6 +50,7 @@ function rig(own: BreakerPolicy = FAIL): Rig {
       breakerChanged: (endpoint, _, to) => transitions.push(`${endpoint} ${to}`),
     },
     waiting: new WaitingRoom(() => 20_000),
+    keep: (gate) => kept.push(gate),
   });
   const service = breaker.layer(inner.service);
   const call = (overrides: Partial<Exchange> = {}) => {
@@ -59,7 +63,7 @@ function rig(own: BreakerPolicy = FAIL): Rig {
     return { exchange: x, outcome: service(x) };
   };
   const kinds = () => Object.fromEntries(breaker.status().map(({ endpoint, kind }) => [endpoint, kind]));
-  return { clock, inner, breaker, transitions, would, call, kinds };
+  return { clock, inner, breaker, transitions, would, kept, call, kinds };
 }
 
 const down = (retryAfterMs: number | null = null, repeatable = true): Outcome =>

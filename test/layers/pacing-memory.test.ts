@@ -16,6 +16,7 @@ it('§4: 10,000 calls wait for less than 2 KiB each, and leave nothing behind wh
     random: () => 0.5,
     events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: () => {} },
     waiting: new WaitingRoom(() => 10_000),
+    keep: () => {},
   });
   const unlearned = policy({ pacing: { enabled: true, maxWaitMs: 1e9, reserve: 0 } });
   // Ten go and find out about the quota; nobody answers them.

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome, Refused } from '../../src/core/outcome.ts';
 import type { PacingPolicy } from '../../src/core/quota.ts';
+import type { GateState } from '../../src/core/store.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
 import { WaitingRoom } from '../../src/core/waiting-room.ts';
 import { createPacing, type Pacing } from '../../src/layers/pacing.ts';
@@ -14,6 +15,7 @@ interface Rig {
   readonly inner: HandDriven;
   readonly pacing: Pacing;
   readonly would: string[];
+  readonly kept: GateState[];
   call(overrides?: Partial<Exchange>): { exchange: Exchange; outcome: Promise<Outcome> };
 }
 
@@ -23,11 +25,13 @@ function rig(own: Partial<PacingPolicy> = {}, places = 20_000): Rig {
   const clock = new VirtualClock();
   const inner = new HandDriven();
   const would: string[] = [];
+  const kept: GateState[] = [];
   const pacing = createPacing({
     clock,
     random: seededRandom(7),
     events: { waitedForSlot: () => {}, paused: () => {}, wouldHave: (_x, _layer, action) => would.push(action) },
     waiting: new WaitingRoom(() => places),
+    keep: (gate) => kept.push(gate),
   });
   const service = pacing.layer(inner.service);
   const call = (overrides: Partial<Exchange> = {}) => {
@@ -39,7 +43,7 @@ function rig(own: Partial<PacingPolicy> = {}, places = 20_000): Rig {
     });
     return { exchange: x, outcome: service(x) };
   };
-  return { clock, inner, pacing, would, call };
+  return { clock, inner, pacing, would, kept, call };
 }
 
 /** Headers of the window that ends at 11 s of the virtual clock, or `windows` later. */

@@ -32,7 +32,7 @@ function rig(down: (atMs: number) => Outcome | null) {
   const random = seededRandom(11);
   const limits = { inFlight: 100_000, waiting: 20_000, perEndpoint: null } as never;
   const waiting = new WaitingRoom(() => 20_000);
-  const parts = { clock, events, random, waiting, limits: () => limits, hostPolicy: () => HOST };
+  const parts = { clock, events, random, waiting, limits: () => limits, hostPolicy: () => HOST, keep: () => {} };
   const shed = createShed(parts);
   const breaker = createBreaker(parts);
   const pacing = createPacing(parts);

@@ -58,6 +58,7 @@ async function rig() {
     credentials: { current: () => null, reread: () => Promise.resolve(false) },
     wire: upstream,
     buffered,
+    keep: () => {},
   });
   // Nearly every attempt fails here on purpose, and it is retries that are looked at.
   stack.holdBreaker('host', 'close');
