@@ -1,7 +1,8 @@
 /**
  * The port of the ledger: what layers and jobs ask of a store, whatever keeps the rows. Types only. A write resolves when
- * it is durable; writes of one moment share a commit. Everything rejects with `StoreUnavailable` alone, and the caller
- * decides what that means: a keyed call is refused, an unkeyed one is served without a net.
+ * it is durable; writes of one moment share a commit. Calls take effect in the order in which they were made. Everything rejects with
+ * `StoreUnavailable` alone (but for `OperationExists`), and the caller decides what that means: a keyed call is refused,
+ * an unkeyed one is served without a net.
  */
 
 import type { Operation, OperationChange, OperationState } from './operation.ts';
@@ -10,6 +11,16 @@ import type { Operation, OperationChange, OperationState } from './operation.ts'
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
   readonly code = 'STORE_UNAVAILABLE';
+}
+
+/** An insert, or a change of key, found the id or the key within its scope taken: a bug or a lost race of the caller. */
+export class OperationExists extends Error {
+  override readonly name = 'OperationExists';
+  readonly code = 'OPERATION_EXISTS';
+
+  constructor(id: string) {
+    super(`Operation ${id} is in the store already, or its key is taken.`);
+  }
 }
 
 /** Whether the store works, for `/readyz`, `holdfast_store_healthy` and the log. */
@@ -47,9 +58,12 @@ export interface GateState {
 
 /** Keeps operations. */
 export interface Store {
-  /** Adds a row. Rejects also when the id, or the key within its scope, is there already. */
+  /** Adds a row. Rejects with `OperationExists` when the id, or the key within its scope, is there already. */
   insert(operation: Operation): Promise<void>;
-  /** Changes a row whose state allows it (`TRANSITIONS`) and is one of `from`, when given. False: it did not. */
+  /**
+   * Changes a row whose state allows it (`TRANSITIONS`) and is one of `from`, when given. False: it did not. Rejects
+   * with `OperationExists` when it sets a key that is taken.
+   */
   change(id: string, change: OperationChange, from?: readonly OperationState[]): Promise<boolean>;
   /** Notes that a caller got the ending. Joins the next commit and is not waited for; never rejects. */
   delivered(id: string): void;
@@ -59,7 +73,7 @@ export interface Store {
   get(id: string): Promise<Operation | null>;
   /** The operation under a key. */
   byKey(scope: string, keyHash: string): Promise<Operation | null>;
-  /** At start: what is `reserved`, `sent` or `unknown`, and what `succeeded` undelivered since `sinceMs`. */
+  /** At start, in order of insertion: what is `reserved`, `sent` or `unknown`, and what `succeeded` undelivered since `sinceMs`. */
   open(sinceMs: number): Promise<readonly OpenOperation[]>;
   /** Rows in one of the states whose `dueAtMs` has come, earliest first. */
   due(states: readonly OperationState[], nowMs: number, limit: number): Promise<readonly Operation[]>;
@@ -69,7 +83,7 @@ export interface Store {
   keepGate(gate: GateState): void;
   /** Gates that have not expired. */
   gates(nowMs: number): Promise<readonly GateState[]>;
-  /** Deletes rows whose `expiresAtMs` has passed, at most `limit`; how many. */
+  /** Deletes rows whose `expiresAtMs` has passed, earliest first, at most `limit`; how many. Removes expired gates too. */
   expire(nowMs: number, limit: number): Promise<number>;
   health(): StoreHealth;
   /** Writes out what is pending and lets go of the directory. */

@@ -1,0 +1,192 @@
+import { type Operation, type OperationChange, type OperationState, TRANSITIONS } from '../../src/core/operation.ts';
+import {
+  type GateState,
+  type OpenOperation,
+  OperationExists,
+  type Store,
+  type StoreHealth,
+  StoreUnavailable,
+} from '../../src/core/store.ts';
+
+const OPEN_STATES: ReadonlySet<OperationState> = new Set(['reserved', 'sent', 'unknown']);
+
+/**
+ * A store in memory: what layer tests use in the place of SQLite, held to the same contract suite. It outlives a
+ * "crash" as long as the test keeps the object and makes the layers anew.
+ */
+export class MemoryStore implements Store {
+  /** While set, every call rejects and nothing is changed. */
+  fault: string | null = null;
+  /** While set, calls wait for it, in order: a disk that takes its time. */
+  commitGate: Promise<void> | null = null;
+  /** Every write that was made, in order: `insert op-1 sent`, `change op-1 succeeded`, `delivered op-1`. */
+  readonly writes: string[] = [];
+  readonly #rows = new Map<string, Operation>();
+  readonly #gates = new Map<string, GateState>();
+  #tail: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Rows as they are, for assertions, in the order of their insertion. */
+  rows(): readonly Operation[] {
+    return [...this.#rows.values()];
+  }
+
+  insert(operation: Operation): Promise<void> {
+    const row = copied(operation);
+    return this.#next(() => {
+      if (this.#rows.has(row.id) || this.#keyTaken(row.scope, row.keyHash, row.id)) throw new OperationExists(row.id);
+      this.#rows.set(row.id, row);
+      this.writes.push(`insert ${row.id} ${row.state}`);
+    });
+  }
+
+  change(id: string, change: OperationChange, from?: readonly OperationState[]): Promise<boolean> {
+    const given = copied(change);
+    return this.#next(() => {
+      const row = this.#rows.get(id);
+      if (row === undefined || !TRANSITIONS[row.state].includes(given.state)) return false;
+      if (from !== undefined && !from.includes(row.state)) return false;
+      if (this.#keyTaken(row.scope, given.keyHash ?? null, id)) throw new OperationExists(id);
+      this.#rows.set(id, { ...row, ...given, attempts: [...row.attempts, ...(given.attempts ?? [])] });
+      this.writes.push(`change ${id} ${given.state}`);
+      return true;
+    });
+  }
+
+  delivered(id: string): void {
+    this.#next(() => {
+      const row = this.#rows.get(id);
+      if (row !== undefined) this.#rows.set(id, { ...row, delivered: true });
+      this.writes.push(`delivered ${id}`);
+    }).catch(() => {});
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#next(() => {
+      this.#rows.delete(id);
+      this.writes.push(`remove ${id}`);
+    });
+  }
+
+  get(id: string): Promise<Operation | null> {
+    return this.#next(() => copiedOrNull(this.#rows.get(id)));
+  }
+
+  byKey(scope: string, keyHash: string): Promise<Operation | null> {
+    return this.#next(() => copiedOrNull(this.rows().find((row) => row.scope === scope && row.keyHash === keyHash)));
+  }
+
+  open(sinceMs: number): Promise<readonly OpenOperation[]> {
+    return this.#next(() =>
+      this.rows()
+        .filter((row) => OPEN_STATES.has(row.state) || isUndelivered(row, sinceMs))
+        .map(openPart),
+    );
+  }
+
+  due(states: readonly OperationState[], nowMs: number, limit: number): Promise<readonly Operation[]> {
+    return this.#next(() =>
+      this.rows()
+        .filter((row) => states.includes(row.state) && dueAtMs(row) <= nowMs)
+        .sort((a, b) => dueAtMs(a) - dueAtMs(b))
+        .slice(0, limit)
+        .map(copied),
+    );
+  }
+
+  claimed(scope: string, endpoint: string, answerId: string, exceptId: string): Promise<boolean> {
+    return this.#next(() =>
+      this.rows().some(
+        (row) => row.scope === scope && row.endpoint === endpoint && row.answerId === answerId && row.id !== exceptId,
+      ),
+    );
+  }
+
+  keepGate(gate: GateState): void {
+    this.#next(() => {
+      this.#gates.set(`${gate.kind} ${gate.name}`, { ...gate });
+      this.writes.push(`gate ${gate.kind} ${gate.name}`);
+    }).catch(() => {});
+  }
+
+  gates(nowMs: number): Promise<readonly GateState[]> {
+    return this.#next(() => [...this.#gates.values()].filter((gate) => gate.expiresAtMs > nowMs));
+  }
+
+  expire(nowMs: number, limit: number): Promise<number> {
+    return this.#next(() => {
+      for (const [name, gate] of this.#gates) if (gate.expiresAtMs <= nowMs) this.#gates.delete(name);
+      const old = this.rows()
+        .filter((row) => row.expiresAtMs !== null && row.expiresAtMs <= nowMs)
+        .sort((a, b) => (a.expiresAtMs ?? 0) - (b.expiresAtMs ?? 0))
+        .slice(0, limit);
+      for (const row of old) this.#rows.delete(row.id);
+      return old.length;
+    });
+  }
+
+  health(): StoreHealth {
+    const fault = this.#closed ? 'The store is closed.' : this.fault;
+    return { healthy: fault === null, fault };
+  }
+
+  async close(): Promise<void> {
+    await this.#tail;
+    this.#closed = true;
+  }
+
+  #keyTaken(scope: string, keyHash: string | null, exceptId: string): boolean {
+    if (keyHash === null) return false;
+    return this.rows().some((row) => row.scope === scope && row.keyHash === keyHash && row.id !== exceptId);
+  }
+
+  #next<T>(run: () => T): Promise<T> {
+    const result = this.#tail.then(async () => {
+      if (this.commitGate !== null) await this.commitGate;
+      const { fault } = this.health();
+      if (fault !== null) throw new StoreUnavailable(fault);
+      return run();
+    });
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+}
+
+function dueAtMs(row: Operation): number {
+  return row.dueAtMs ?? Infinity;
+}
+
+function isUndelivered(row: Operation, sinceMs: number): boolean {
+  return row.state === 'succeeded' && !row.delivered && row.updatedAtMs >= sinceMs;
+}
+
+function openPart(row: Operation): OpenOperation {
+  const { id, endpoint, operationClass, scope, keyHash, identity, state, effect } = row;
+  const { createdAtMs, updatedAtMs, sentAtMs, delivered } = row;
+  return {
+    id,
+    endpoint,
+    operationClass,
+    scope,
+    keyHash,
+    identity,
+    state,
+    effect,
+    createdAtMs,
+    updatedAtMs,
+    sentAtMs,
+    delivered,
+  };
+}
+
+function copiedOrNull(row: Operation | undefined): Operation | null {
+  return row === undefined ? null : copied(row);
+}
+
+/** A copy that shares nothing; `structuredClone` alone would turn Buffers into plain byte arrays. */
+function copied<T>(value: T): T {
+  if (Buffer.isBuffer(value)) return Buffer.from(value) as T;
+  if (Array.isArray(value)) return value.map(copied) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)])) as T;
+}
