@@ -26,7 +26,8 @@ export type WaitReason =
   | 'pacing'
   | 'breaker'
   | 'bulkhead'
-  | 'order';
+  | 'order'
+  | 'idempotency';
 
 /** One try on the wire, as the history keeps it. */
 export interface AttemptRecord {
@@ -104,6 +105,8 @@ export interface Exchange {
    * rejection means that nothing is sent. Counts as deadline, not as attempt timeout.
    */
   beforeSend: (() => Promise<void>) | null;
+  /** Told when a wait begins: an operation that has to wait before its first send is put on record as `reserved`. */
+  beforeWait: (() => void) | null;
   /** History, oldest first. */
   readonly attempts: AttemptRecord[];
   /** Attempts that failed as a breaker's probe and went back to wait: they count as no retry. */
@@ -190,6 +193,7 @@ export function newExchange(start: ExchangeStart): Exchange {
     cancel: new AbortController(),
     onInformational: start.onInformational,
     beforeSend: null,
+    beforeWait: null,
     attempts: [],
     failedProbes: 0,
     uploadingSinceMs: null,
@@ -213,9 +217,9 @@ export function noteWait(exchange: Exchange, ms: number, reason: WaitReason): vo
   exchange.pendingWait = { ms: (pendingWait?.ms ?? 0) + ms, reason: longest };
 }
 
-/** Whether an earlier attempt of this exchange may have taken effect (`after_unknown` rules ask this). */
+/** Whether an earlier attempt of the operation may have taken effect (`after_unknown` rules ask this). */
 export function mayHaveTakenEffect(exchange: Exchange): boolean {
-  return exchange.attempts.some((attempt) => attempt.effect !== 'none');
+  return (exchange.operation?.doubt ?? null) !== null || exchange.attempts.some((attempt) => attempt.effect !== 'none');
 }
 
 /** What all attempts so far did together: `applied` when one surely did, `unknown` when one may have. */

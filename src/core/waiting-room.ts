@@ -40,6 +40,7 @@ export class WaitingRoom {
       if (this.#holders.size >= this.#places()) return false;
       this.#holders.add(exchange);
     }
+    exchange.beforeWait?.();
     this.#taken += 1;
     return true;
   }

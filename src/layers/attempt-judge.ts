@@ -7,7 +7,7 @@
 import type { AnswerFacts, Classification } from '../core/classify.ts';
 import { classify, requestIdOf } from '../core/classify.ts';
 import { type BodyCondition, readErrorBody, wholeJson } from '../core/error-body.ts';
-import { type Exchange, mayHaveTakenEffect, type RequestBody } from '../core/exchange.ts';
+import { type Exchange, mayHaveTakenEffect } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
 import { headerOf } from '../core/raw-headers.ts';
@@ -16,6 +16,7 @@ import type { Events } from '../ops/events.ts';
 import { doneBefore, joined, passOn } from './attempt-answer.ts';
 import type { CallParts, Sighting } from './attempt-call.ts';
 import { decode } from './attempt-decode.ts';
+import { jsonOf, operationClassOf } from './operation-class.ts';
 
 /** What judging needs beside the call itself. */
 export interface JudgeParts extends CallParts {
@@ -107,25 +108,6 @@ function conditionOf(exchange: Exchange, seen: Sighting, chunks: readonly Buffer
 
 function isBroken(body: BodyCondition): boolean {
   return body === 'cut' || body === 'not_json' || body === 'empty';
-}
-
-/** The class of this very request; `idempotent_if` is evaluated once per exchange, and only when somebody needs it. */
-async function operationClassOf(exchange: Exchange): Promise<OperationClass> {
-  const { policy, body } = exchange;
-  exchange.operationClass ??=
-    policy.idempotentIf !== null && (await policy.idempotentIf.holds(jsonOf(body)))
-      ? 'idempotent'
-      : policy.operationClass;
-  return exchange.operationClass;
-}
-
-function jsonOf(body: RequestBody): unknown {
-  if (body.kind !== 'bytes') return null;
-  try {
-    return JSON.parse(body.bytes.toString());
-  } catch {
-    return null;
-  }
 }
 
 function classifyWith(
