@@ -25,13 +25,18 @@ export interface Got {
 }
 
 /** Calls the simulated API. */
-export async function call(simulator: Simulator, line: string, body?: unknown, token = 'test'): Promise<Got> {
+export function call(simulator: Simulator, line: string, body?: unknown, token = 'test'): Promise<Got> {
+  return ask(simulator.url, line, body, token);
+}
+
+/** Calls whatever serves the API at `url`. */
+export async function ask(url: string, line: string, body?: unknown, token = 'test', waitMs = 10_000): Promise<Got> {
   const [method = '', target = ''] = line.split(' ');
-  const response = await fetch(simulator.url + target, {
+  const response = await fetch(url + target, {
     method,
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(waitMs),
   });
   const text = await response.text();
   let json: unknown;

@@ -24,6 +24,8 @@ export interface World {
   readonly contactIndex: LaggingIndex<Document>;
   readonly conversationIndex: LaggingIndex<Document>;
   readonly ticketIndex: LaggingIndex<Document>;
+  /** What a search of another kind sees. */
+  readonly newIndex: <Doc>() => LaggingIndex<Doc>;
 }
 
 /** One entity. */
@@ -47,7 +49,7 @@ export function createWorld(settings: WorldSettings): World {
   const prefix = (settings.seed >>> 0).toString(16).padStart(8, '0');
   let ids = 0;
   let numbers = 1000;
-  const index = (): LaggingIndex<Document> => new LaggingIndex(settings.searchLagMs, settings.now);
+  const index = <Doc>(): LaggingIndex<Doc> => new LaggingIndex(settings.searchLagMs, settings.now);
   return {
     nowSeconds: () => Math.floor(settings.serverNow() / 1000),
     newId: () => `${prefix}${(++ids).toString(16).padStart(16, '0')}`,
@@ -64,5 +66,6 @@ export function createWorld(settings: WorldSettings): World {
     contactIndex: index(),
     conversationIndex: index(),
     ticketIndex: index(),
+    newIndex: index,
   };
 }

@@ -12,7 +12,7 @@ export function newPart(world: World, partType: string, author: Json, body: unkn
     type: 'conversation_part',
     id: world.newNumber(),
     part_type: partType,
-    body: typeof body === 'string' ? `<p>${body}</p>` : null,
+    body: typeof body === 'string' ? asHtml(body) : null,
     created_at: now,
     updated_at: now,
     author,
@@ -39,8 +39,20 @@ export function withPart(world: World, conversation: Document, part: Document, c
   };
 }
 
-/** A conversation without parts. */
-export function newConversation(world: World, author: Json, contactId: string, body: string): Document {
+/** Plain text as Intercom shows it, in a paragraph and with entities; HTML as it is. */
+export function asHtml(body: string): string {
+  if (body.startsWith('<')) return body;
+  return `<p>${body.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')}</p>`;
+}
+
+/** A conversation without parts; `source` says how it began, when not by the customer. */
+export function newConversation(
+  world: World,
+  author: Json,
+  contactId: string,
+  body: string,
+  source: Json = { delivered_as: 'customer_initiated' },
+): Document {
   const now = world.nowSeconds();
   return {
     type: 'conversation',
@@ -58,13 +70,14 @@ export function newConversation(world: World, author: Json, contactId: string, b
     source: {
       type: 'conversation',
       id: world.newNumber(),
-      delivered_as: 'customer_initiated',
-      body: `<p>${body}</p>`,
+      ...source,
+      body: asHtml(body),
       author,
     },
     contacts: { type: 'contact.list', contacts: [{ type: 'contact', id: contactId }] },
     tags: { type: 'tag.list', tags: [] },
     custom_attributes: {},
+    ticket: null,
     conversation_parts: { type: 'conversation_part.list', conversation_parts: [], total_count: 0 },
   };
 }

@@ -11,6 +11,7 @@ export function eventRoutes(world: World): Route[] {
   return [
     { name: 'POST /events', run: (call) => create(world, byContact, call) },
     { name: 'GET /events', run: (call) => list(world, byContact, call) },
+    { name: 'POST /events/summaries', run: (call) => summarize(world, call) },
   ];
 }
 
@@ -47,6 +48,16 @@ function create(world: World, events: EventsByContact, call: Call): Answer {
   own.set(key, event);
   call.effect('create', key, event.id);
   return empty(202);
+}
+
+/** Adds to counts that nothing shows. */
+function summarize(world: World, call: Call): Answer {
+  const { user_id: userId, event_summaries: summaries } = call.body;
+  if (!userId || typeof summaries !== 'object' || summaries === null) {
+    return error(call.requestId, 400, 'parameter_missing', 'user_id and event_summaries are required');
+  }
+  call.effect('create', call.bodyHash, world.newId());
+  return empty(200);
 }
 
 function list(world: World, events: EventsByContact, call: Call): Answer {

@@ -2,6 +2,7 @@ import { type Answer, error, json } from '../base/answer.ts';
 import { type Call, type Route, text } from '../base/route.ts';
 import type { Document, World } from '../base/world.ts';
 import { liveContact, noContact } from './contacts.ts';
+import { asHtml } from './conversation-document.ts';
 import { type ListShape, listPage } from './pages.ts';
 import { adminOf } from './people.ts';
 
@@ -35,7 +36,7 @@ function create(world: World, call: Call, parentType: string, parentExists: bool
     created_at: world.nowSeconds(),
     [parentType]: { type: parentType, id: parent },
     author: adminOf(adminId) ?? null,
-    body: `<p>${body}</p>`,
+    body: asHtml(body),
   };
   world.notes.set(note.id, note);
   const own = world.notesOf.get(parent);

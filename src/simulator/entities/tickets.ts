@@ -1,29 +1,31 @@
 import { type Answer, error, json } from '../base/answer.ts';
 import { type Call, type Json, type Route, text } from '../base/route.ts';
 import type { Document, World } from '../base/world.ts';
+import type { Collection } from './collection.ts';
 import { liveContact, noContact } from './contacts.ts';
-import { newPart } from './conversation-document.ts';
+import { newPart, noConversation, saveConversation } from './conversation-document.ts';
 import { authorOf } from './conversations.ts';
 import { type ListShape, searchPage } from './pages.ts';
 import type { Aliases } from './search.ts';
 
 const LIST: ListShape = { type: 'ticket.list', entries: 'tickets', perPageDefault: 20, sortField: 'created_at' };
 
-const TYPES: readonly Json[] = [
-  { type: 'ticket_type', id: '1', name: 'Bug', category: 'Customer', archived: false },
-  { type: 'ticket_type', id: '2', name: 'Request', category: 'Back-office', archived: false },
-];
-
 const ALIASES: Aliases = {
   contact_ids: (doc) => (doc['contacts'] as { contacts: readonly Json[] }).contacts.map((one) => one['id']),
   ticket_type_id: (doc) => (doc['ticket_type'] as Json)['id'],
 };
 
+/** How long the job of an enqueued ticket is pending. */
+const JOB_SECONDS = 2;
+
 /** Tickets, as far as creating, answering and finding them goes. */
-export function ticketRoutes(world: World): Route[] {
+export function ticketRoutes(world: World, types: Collection): Route[] {
+  const jobs = new Map<string, Job>();
   return [
-    { name: 'GET /ticket_types', run: () => json(200, { type: 'list', data: TYPES }) },
-    { name: 'POST /tickets', run: (call) => create(world, call) },
+    { name: 'POST /tickets', run: (call) => create(world, types, call) },
+    { name: 'POST /tickets/enqueue', run: (call) => enqueue(world, types, jobs, call) },
+    { name: 'GET /jobs/status/{job_id}', run: (call) => jobStatus(world, jobs, call) },
+    { name: 'POST /conversations/{conversation_id}/convert', run: (call) => convert(world, types, call) },
     { name: 'POST /tickets/search', run: (call) => searchPage(call, world.ticketIndex.documents(), LIST, ALIASES) },
     { name: 'GET /tickets/{ticket_id}', run: (call) => read(world, call) },
     { name: 'PUT /tickets/{ticket_id}', run: (call) => update(world, call) },
@@ -41,34 +43,121 @@ function save(world: World, ticket: Document): void {
   world.ticketIndex.set(ticket.id, shown);
 }
 
-function create(world: World, call: Call): Answer {
-  const type = TYPES.find((one) => one['id'] === text(call.body['ticket_type_id']));
-  if (type === undefined) return error(call.requestId, 400, 'invalid_ticket_type', 'Ticket type is not valid');
+/** A ticket of the body's type for its contacts, or why not. */
+function ticketOf(world: World, types: Collection, call: Call): Document | Answer {
   const named = (Array.isArray(call.body['contacts']) ? call.body['contacts'] : []) as readonly Json[];
   const contacts = named.map((one) => {
     const author = authorOf(world, { intercom_user_id: one['id'], user_id: one['external_id'], email: one['email'] });
     return author === null ? null : liveContact(world, author['id']);
   });
   if (contacts.length === 0 || contacts.includes(null)) return noContact(call);
-  const ids = contacts.map((contact) => contact?.id as string);
-  const number = world.newNumber();
+  return newTicket(
+    world,
+    types,
+    call,
+    contacts.map((contact) => contact?.id as string),
+  );
+}
+
+function newTicket(world: World, types: Collection, call: Call, contactIds: readonly string[]): Document | Answer {
+  const type = types.entries.get(text(call.body['ticket_type_id']));
+  if (type === undefined) return error(call.requestId, 400, 'invalid_ticket_type', 'Ticket type is not valid');
+  const id = world.newNumber();
   const now = world.nowSeconds();
-  const ticket: Document = {
+  return {
     type: 'ticket',
-    id: number,
-    ticket_id: number,
+    id,
+    ticket_id: id,
     category: type['category'],
     ticket_type: type,
-    ticket_attributes: call.body['ticket_attributes'] ?? {},
+    ticket_attributes: call.body['ticket_attributes'] ?? call.body['attributes'] ?? {},
     ticket_state: { type: 'ticket_state', id: '1', category: 'submitted', internal_label: 'Submitted' },
-    contacts: { type: 'contact.list', contacts: ids.map((id) => ({ type: 'contact', id })) },
+    contacts: { type: 'contact.list', contacts: contactIds.map((contact) => ({ type: 'contact', id: contact })) },
+    admin_assignee_id: '0',
+    team_assignee_id: '0',
     open: true,
+    is_shared: true,
+    linked_objects: { type: 'list', data: [], total_count: 0, has_more: false },
     created_at: now,
     updated_at: now,
     ticket_parts: { type: 'ticket_part.list', ticket_parts: [], total_count: 0 },
   };
+}
+
+function isTicket(made: Document | Answer): made is Document {
+  return 'id' in made;
+}
+
+/** The ledger's name for a ticket: contacts, type and attributes. */
+function keyOf(ticket: Document): string {
+  const ids = (ticket['contacts'] as { contacts: readonly Json[] }).contacts.map((one) => text(one['id']));
+  const type = text((ticket['ticket_type'] as Json)['id']);
+  return `${ids.join(',')} ${type} ${JSON.stringify(ticket['ticket_attributes'])}`;
+}
+
+function create(world: World, types: Collection, call: Call): Answer {
+  const ticket = ticketOf(world, types, call);
+  if (!isTicket(ticket)) return ticket;
   save(world, ticket);
-  call.effect('create', `${ids.join(',')} ${text(type['id'])} ${JSON.stringify(ticket['ticket_attributes'])}`, number);
+  call.effect('create', keyOf(ticket), ticket.id);
+  return json(200, ticket);
+}
+
+interface Job {
+  readonly id: string;
+  readonly ticket: string;
+  readonly startedAtSeconds: number;
+}
+
+/** The job is what the caller gets, and the only way to it; the ticket is found like any other. */
+function enqueue(world: World, types: Collection, jobs: Map<string, Job>, call: Call): Answer {
+  const ticket = ticketOf(world, types, call);
+  if (!isTicket(ticket)) return ticket;
+  save(world, ticket);
+  const job: Job = { id: `job_${world.newNumber()}`, ticket: ticket.id, startedAtSeconds: world.nowSeconds() };
+  jobs.set(job.id, job);
+  call.effect('create', keyOf(ticket), ticket.id);
+  return json(200, shownJob(world, job));
+}
+
+function shownJob(world: World, job: Job): Json {
+  const done = world.nowSeconds() - job.startedAtSeconds >= JOB_SECONDS;
+  return {
+    type: 'job',
+    id: job.id,
+    url: `/jobs/status/${job.id}`,
+    status: done ? 'success' : 'pending',
+    resource_type: 'ticket',
+    resource_id: done ? job.ticket : null,
+    resource_url: done ? `/tickets/${job.ticket}` : null,
+  };
+}
+
+function jobStatus(world: World, jobs: ReadonlyMap<string, Job>, call: Call): Answer {
+  const job = jobs.get(call.params[0] as string);
+  return job === undefined
+    ? error(call.requestId, 404, 'job_not_found', 'Job Not Found')
+    : json(200, shownJob(world, job));
+}
+
+/** A conversation is converted once. */
+function convert(world: World, types: Collection, call: Call): Answer {
+  const conversation = world.conversations.get(call.params[0] as string);
+  if (conversation === undefined) return noConversation(call);
+  if (conversation['ticket'] !== null) {
+    return error(call.requestId, 400, 'parameter_invalid', 'Conversation has already been converted to a ticket');
+  }
+  const contacts = (conversation['contacts'] as { contacts: readonly Json[] }).contacts;
+  const ticket = newTicket(
+    world,
+    types,
+    call,
+    contacts.map((one) => text(one['id'])),
+  );
+  if (!isTicket(ticket)) return ticket;
+  save(world, ticket);
+  saveConversation(world, { ...conversation, ticket, updated_at: world.nowSeconds() });
+  call.effect('create', conversation.id, ticket.id);
   return json(200, ticket);
 }
 

@@ -1,0 +1,73 @@
+import { type Answer, empty, error, json } from '../base/answer.ts';
+import { type Call, type Json, type Route, text } from '../base/route.ts';
+import type { World } from '../base/world.ts';
+import { noEntry } from './collection.ts';
+
+/** How long Fin remembers a message's timestamp (intercom.md §3). */
+const DEDUPE_SECONDS = 300;
+
+/** Fin: messages, of which a repeat is dropped for five minutes, and the registration of calls, which is unique. */
+export function finRoutes(world: World): Route[] {
+  const heard = new Map<string, number>();
+  const calls = new Map<string, Json>();
+  const callBy = (field: string) => (call: Call) => {
+    const found = [...calls.values()].findLast((one) => one[field] === call.params[0]);
+    return found === undefined ? noEntry(call) : json(200, found);
+  };
+  return [
+    { name: 'POST /fin/start', run: (call) => message(world, heard, call) },
+    { name: 'POST /fin/reply', run: (call) => message(world, heard, call) },
+    { name: 'POST /fin_voice/register', run: (call) => register(world, calls, call) },
+    { name: 'GET /fin_voice/external_id/{external_id}', run: callBy('external_call_id') },
+    { name: 'GET /fin_voice/phone_number/{phone_number}', run: callBy('user_phone_number') },
+    { name: 'POST /phone_call_redirects', run: (call) => redirectCall(world, call) },
+  ];
+}
+
+function message(world: World, heard: Map<string, number>, call: Call): Answer {
+  const { conversation_id: conversation, user } = call.body;
+  const said = (call.body['message'] ?? {}) as Json;
+  if (!conversation || typeof said['body'] !== 'string') {
+    return error(call.requestId, 400, 'parameter_invalid', 'conversation_id and message.body are required');
+  }
+  const key = `${text(conversation)} ${text(said['timestamp'])}`;
+  const now = world.nowSeconds();
+  const before = said['timestamp'] === undefined ? undefined : heard.get(key);
+  if (before === undefined || now - before >= DEDUPE_SECONDS) {
+    heard.set(key, now);
+    call.effect('create', `${key} ${said['body']}`, world.newNumber());
+  }
+  const userId = ((user ?? {}) as Json)['id'] ?? null;
+  return json(200, { conversation_id: conversation, user_id: userId, status: 'thinking' });
+}
+
+function register(world: World, calls: Map<string, Json>, call: Call): Answer {
+  const { phone_number: phone, call_id: callId, source } = call.body;
+  if (!phone || !callId) return error(call.requestId, 400, 'bad_request', 'phone_number and call_id are required');
+  if (calls.has(text(callId))) return empty(409);
+  const id = world.newNumber();
+  const registered = {
+    id: Number(id),
+    app_id: 1,
+    user_phone_number: phone,
+    status: 'registered',
+    source: source ?? null,
+    external_call_id: callId,
+    intercom_call_id: null,
+    intercom_conversation_id: null,
+    created_at: world.nowSeconds(),
+  };
+  calls.set(text(callId), registered);
+  call.effect('create', text(callId), id);
+  return json(200, registered);
+}
+
+/** Sends a text message to a phone; nothing remembers that. */
+function redirectCall(world: World, call: Call): Answer {
+  const { phone } = call.body;
+  if (typeof phone !== 'string' || phone === '') {
+    return error(call.requestId, 422, 'parameter_not_found', 'phone is required');
+  }
+  call.effect('create', phone, world.newNumber());
+  return json(200, { type: 'phone_call_redirect', phone });
+}
