@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,10 +15,15 @@ export class Child {
   ended: number | NodeJS.Signals | null = null;
   #waiting: (() => void)[] = [];
 
-  constructor(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    where: Pick<SpawnOptions, 'cwd' | 'uid' | 'gid'> = {},
+  ) {
     // Nothing of the machine's own settings: a proxy or a configuration named there is none of the test's.
     const PATH = `${path.dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
-    this.process = spawn(command, args, { env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(command, args, { ...where, env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.process.stdout?.on('data', (chunk: Buffer) => {
       this.stdout += chunk.toString();
       this.#wake();
