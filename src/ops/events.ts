@@ -178,6 +178,16 @@ export class Events {
     else this.#log.error({ event: 'store_unavailable', fault });
   }
 
+  /** What an earlier process left in the ledger was taken up; `unwritten` could not be changed there. */
+  recovered(counts: { released: number; dead: number; unknown: number; unwritten: number }): void {
+    this.#log.info({ event: 'recovered', ...counts });
+  }
+
+  /** What an earlier process left could not be read: calls are served, and its lost ones stay unknown until a restart. */
+  recoveryFailed(fault: string): void {
+    this.#log.error({ event: 'recovery_failed', fault });
+  }
+
   /** A request was refused because too much was in flight. */
   shed(exchange: Exchange): void {
     this.#metrics.shed.inc();

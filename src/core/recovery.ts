@@ -1,0 +1,114 @@
+/**
+ * What a crash left behind, and what becomes of it (design, "The ledger"). The ledger was written before the wire, so that
+ * its states bound what may have happened: `reserved` was never sent, `sent` may have taken effect. Nothing is run again
+ * blindly. Creates are looked for; an idempotent write could be sent again without harm, but nobody waits for it, and an
+ * old value might overwrite a newer one: only its caller may decide that, so its key is let go.
+ *
+ *     reserved, keyed   ──▶ removed: the caller's next try is the first one
+ *     reserved          ──▶ dead, interrupted, effect none
+ *     sent, create      ──▶ unknown: on hold, looked for
+ *     sent, otherwise   ──▶ dead, interrupted
+ *     unknown, create   ──▶ looked for again
+ *     succeeded, undelivered ──▶ on hold for its caller
+ */
+
+import type { AttemptRecord } from './exchange.ts';
+import type { Operation, OperationChange } from './operation.ts';
+import type { EndpointPolicy, IdempotencyPolicy } from './policy.ts';
+import type { OpenOperation } from './store.ts';
+
+/** What becomes of one open operation. */
+export type Recovery =
+  | { readonly kind: 'remove' }
+  /** Becomes a dead letter. */
+  | { readonly kind: 'bury'; readonly change: OperationChange }
+  /** Becomes unknown; held, and looked for. */
+  | { readonly kind: 'doubt'; readonly change: OperationChange }
+  /** Is unknown already; held, and looked for. */
+  | { readonly kind: 'look' }
+  /** Held for a caller that was not answered. */
+  | { readonly kind: 'hold' };
+
+/** Decides on one operation that an earlier process left open. `nowMs` is epoch ms. */
+export function recoveryOf(open: OpenOperation, nowMs: number): Recovery {
+  const isCreate = open.operationClass === 'create';
+  switch (open.state) {
+    case 'reserved':
+      return open.keyHash === null ? { kind: 'bury', change: buried(open, nowMs) } : { kind: 'remove' };
+    case 'sent':
+      return isCreate ? { kind: 'doubt', change: doubted(open, nowMs) } : { kind: 'bury', change: buried(open, nowMs) };
+    case 'unknown':
+      return isCreate ? { kind: 'look' } : { kind: 'bury', change: buried(open, nowMs) };
+    case 'succeeded':
+    case 'rejected':
+    case 'waiting':
+    case 'dead':
+    case 'redriving':
+    case 'discarded':
+    case 'superseded':
+      return { kind: 'hold' };
+  }
+}
+
+function doubted(open: OpenOperation, nowMs: number): OperationChange {
+  return {
+    state: 'unknown',
+    updatedAtMs: nowMs,
+    effect: 'unknown',
+    reason: INTERRUPTED,
+    expiresAtMs: null,
+    attempts: [interruptedAttempt(open)],
+  };
+}
+
+function buried(open: OpenOperation, nowMs: number): OperationChange {
+  const dead = { state: 'dead', updatedAtMs: nowMs, keyHash: null, dueAtMs: null, expiresAtMs: null } as const;
+  if (open.state === 'reserved') return { ...dead, deadReason: 'interrupted', effect: 'none', reason: INTERRUPTED };
+  // Its end was recorded, with the attempts and the reason.
+  if (open.state === 'unknown') return { ...dead, deadReason: 'unknown' };
+  const attempts = [interruptedAttempt(open)];
+  return { ...dead, deadReason: 'interrupted', effect: 'unknown', reason: INTERRUPTED, attempts };
+}
+
+const INTERRUPTED = 'interrupted';
+
+/** Attempts are written with the end of a run. Of one that did not end it is known that it sent, and since when. */
+function interruptedAttempt({ sentAtMs, updatedAtMs }: OpenOperation): AttemptRecord {
+  return {
+    n: 1,
+    startedAtMs: sentAtMs ?? updatedAtMs,
+    durationMs: 0,
+    status: null,
+    failure: null,
+    sent: 'maybe',
+    verdict: 'transient',
+    reason: INTERRUPTED,
+    effect: 'unknown',
+    waitedMs: 0,
+    waitReason: null,
+    requestId: null,
+  };
+}
+
+/** The operation as its change leaves it. */
+export function afterRecovery(open: OpenOperation, change: OperationChange): OpenOperation {
+  const { state, updatedAtMs } = change;
+  return { ...open, state, updatedAtMs, effect: change.effect ?? open.effect };
+}
+
+/**
+ * Whether a run that recovers an operation may send it again, as far as its age goes. Without a key, a hold keeps a second
+ * call like it away only for `idempotency.hold`: after that its caller may have sent it again, as an operation of its own,
+ * and what that made is not ours to find. Under a key nobody else can; but nothing goes out a day late. A clock that was
+ * set back says nothing about an age.
+ */
+export function mayStillBeSent(operation: Operation, policy: IdempotencyPolicy, nowMs: number): boolean {
+  if (operation.sentAtMs === null) return false;
+  const ageMs = nowMs - operation.sentAtMs;
+  return ageMs >= 0 && ageMs < (operation.keyHash === null ? policy.holdMs : policy.ttlMs);
+}
+
+/** Whether anything can be found out about a lost create of this endpoint. */
+export function isDetectable({ reconcile, guardedBy }: EndpointPolicy): boolean {
+  return guardedBy !== null || reconcile.some(({ kind }) => kind !== 'on_error');
+}
