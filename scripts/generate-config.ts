@@ -44,9 +44,10 @@ async function shippedJson(schema: JsonSchema): Promise<string> {
     throw new Error(lines.join('\n'));
   }
   const lineOf = (...path: (string | number)[]): number => source.placeOf(path).line ?? 0;
-  const rows = checked.data.operations.map(({ errors, ...row }, i) => {
+  const rows = checked.data.operations.map(({ errors, reconcile, ...row }, i) => {
     const entries = (errors ?? []).map((entry, n) => ({ entry, line: lineOf('operations', i, 'errors', n) }));
-    return JSON.stringify({ row, errors: entries, line: lineOf('operations', i) });
+    const recipes = (reconcile ?? []).map((entry, n) => ({ entry, line: lineOf('operations', i, 'reconcile', n) }));
+    return JSON.stringify({ row, errors: entries, reconcile: recipes, line: lineOf('operations', i) });
   });
   const generic = checked.data.generic.map((entry, n) => JSON.stringify({ entry, line: lineOf('generic', n) }));
   const parts = [
@@ -61,7 +62,9 @@ async function configurationPage(schema: JsonSchema): Promise<string> {
   const page = await text('scripts/configuration-page.md');
   const row = withoutNull((schema.properties ?? {})['endpoints'] ?? {}).items ?? {};
   const entry = withoutNull((row.properties ?? {})['errors'] ?? {}).items ?? {};
-  const sections = new Set(Object.keys(policySections));
+  const sections = new Set<string>(Object.keys(policySections));
+  // A row takes the section, and a word in its place.
+  sections.delete('dead_letter');
   const ownKeys = Object.entries(row.properties ?? {}).filter(([name]) => !sections.has(name));
   return page
     .replace('{{keys}}', () => renderTable(schema))

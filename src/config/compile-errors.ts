@@ -17,6 +17,7 @@ export function compileEntry(entry: ErrorEntry, origin: string, report: Report):
     reason: entry.reason ?? reasonOf(entry.when) ?? entry.verdict,
     retryAfterMs: entry.retry_after ? ms(entry.retry_after) : null,
     pauses: entry.pauses ?? null,
+    deadLetter: entry.dead_letter ?? null,
     origin,
   };
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { EndpointPolicy, Limits } from '../core/policy.ts';
+import type { DeadLetterSettings, RedriveSettings } from '../core/settings.ts';
 import { createExpression } from './conditions.ts';
 import type { Filled } from './overlay.ts';
 import type { ConfigFile, PolicySections } from './schema.ts';
@@ -8,12 +9,12 @@ import { parseDuration, parseSize } from './units.ts';
 /** The parts of a policy that come from its sections. */
 export type CompiledSections = Pick<
   EndpointPolicy,
-  'timeout' | 'retry' | 'retryBudget' | 'breaker' | 'pacing' | 'idempotency'
+  'timeout' | 'retry' | 'retryBudget' | 'breaker' | 'pacing' | 'idempotency' | 'deadLetter'
 >;
 
 /** Compiles sections in which every default is filled in: one line per key. */
 export function compileSections(sections: Filled<PolicySections>): CompiledSections {
-  const { timeout, retry, retry_budget: budget, breaker, pacing, idempotency } = sections;
+  const { timeout, retry, retry_budget: budget, breaker, pacing, idempotency, dead_letter: deadLetter } = sections;
   return {
     timeout: {
       connectMs: ms(timeout.connect),
@@ -50,6 +51,7 @@ export function compileSections(sections: Filled<PolicySections>): CompiledSecti
         sources.map(createExpression),
       ),
     },
+    deadLetter: { on: new Set(deadLetter.on), writesOnly: deadLetter.writes_only },
   };
 }
 
@@ -85,6 +87,21 @@ export function compileLimits(limits: Filled<NonNullable<ConfigFile['limits']>>)
 /** `Filled` knows no keys without a default. */
 function optional<T, R>(value: T | null | undefined, compile: (value: T) => R): R | null {
   return value === null || value === undefined ? null : compile(value);
+}
+
+/** Compiles what holds for all dead letters. */
+export function compileDeadLetters(written: Filled<NonNullable<ConfigFile['dead_letters']>>): DeadLetterSettings {
+  return {
+    retainMs: ms(written.retain),
+    maxEntries: written.max_entries,
+    maxBytes: bytes(written.max_bytes),
+    autoRedrive: written.auto_redrive,
+  };
+}
+
+/** Compiles what holds for redrives that say nothing else. */
+export function compileRedrive(written: Filled<NonNullable<ConfigFile['redrive']>>): RedriveSettings {
+  return { velocity: written.velocity, maxAgeMs: ms(written.max_age) };
 }
 
 /** A duration that validation has passed, in ms. */

@@ -100,8 +100,11 @@ export function compileRows(parts: RowParts): CompiledRows {
 /** The sections that a row sets. */
 function sectionsOf(row: ReadRow['row']): PolicySections {
   const names = (Object.keys(policySections) as (keyof PolicySections)[]).filter((name) => row[name]);
-  return Object.fromEntries(names.map((name) => [name, row[name]]));
+  return Object.fromEntries(names.map((name) => [name, row[name] === 'never' ? KEEP_NOTHING : row[name]]));
 }
+
+/** `dead_letter: never`. */
+const KEEP_NOTHING = { on: [] };
 
 /** Weakest first; a row that replaces stands on nothing. */
 function stackOf(rows: readonly (ReadRow | undefined)[]): ReadRow[] {

@@ -5,7 +5,15 @@ import type { ErrorRule } from '../core/policy.ts';
 import type { ClientAccess, ListenAddress, Settings, UpstreamSettings } from '../core/settings.ts';
 import { compileEntry } from './compile-errors.ts';
 import { readOwnRows } from './compile-own-rows.ts';
-import { breakerFaults, compileLimits, compileSections, hashOf } from './compile-policy.ts';
+import { compileNotify } from './compile-notify.ts';
+import {
+  breakerFaults,
+  compileDeadLetters,
+  compileLimits,
+  compileRedrive,
+  compileSections,
+  hashOf,
+} from './compile-policy.ts';
 import { checkedTemplate, compileRows, type ReadRow } from './compile-rows.ts';
 import { compileUpstream } from './compile-upstream.ts';
 import { type Fault, fault, type Path, showValue } from './faults.ts';
@@ -26,6 +34,8 @@ export interface CompileParts {
   readonly places: Places;
   readonly env: Environment;
   readonly adminToken: string | null;
+  /** What the files of `notify[].url_file` hold, by index; null where there is none, or it cannot be read. */
+  readonly notifyUrls: readonly (string | null)[];
   /** Makes a path of the file absolute. */
   readonly resolve: (file: string) => string;
   /** The file that was read, or `defaults`. */
@@ -62,6 +72,7 @@ class Compiler {
     const clients = this.#clients(listen, upstream);
     const tls = this.#tls();
     this.#breakers();
+    const notify = compileNotify(this.#parts, this.faults);
     const { rows, generic } = readOnce(this.#parts.shipped);
     const compiled = compileRows({
       mode,
@@ -81,8 +92,12 @@ class Compiler {
       upstream,
       data: this.#parts.resolve(effective.data ?? 'data'),
       limits: compileLimits(effective.limits as Filled<NonNullable<ConfigFile['limits']>>),
+      deadLetters: compileDeadLetters(effective.dead_letters as Filled<NonNullable<ConfigFile['dead_letters']>>),
+      redrive: compileRedrive(effective.redrive as Filled<NonNullable<ConfigFile['redrive']>>),
+      notify,
+      contextLabels: [...new Set(effective.telemetry?.context_labels)],
       log: { level: effective.log?.level ?? 'info', redact: effective.log?.redact ?? [] },
-      hash: hashOf({ ...effective, tls }, upstream, this.#parts.shipped),
+      hash: hashOf({ ...effective, tls, notify }, upstream, this.#parts.shipped),
       source: this.#parts.source,
       policies: compiled.policies,
       match: compiled.match,
@@ -159,7 +174,13 @@ class Compiler {
   #shown(upstream: UpstreamSettings): unknown {
     const proxy = upstream.proxy === null ? null : showValue(upstream.proxy);
     const admin = { ...this.#effective.admin, token: this.#parts.adminToken === null ? null : '[set]' };
-    return { ...this.#effective, admin, upstream: { ...this.#effective.upstream, url: upstream.origin, proxy } };
+    const notify = this.#effective.notify?.map((target) => (target.url ? { ...target, url: '[set]' } : target));
+    return {
+      ...this.#effective,
+      admin,
+      notify,
+      upstream: { ...this.#effective.upstream, url: upstream.origin, proxy },
+    };
   }
 }
 

@@ -67,6 +67,7 @@ export async function loadSettings(request: LoadRequest): Promise<LoadResult> {
     places,
     env: request.env,
     adminToken,
+    notifyUrls: await files.notifyUrls(),
     resolve: (file) => path.resolve(directory, file),
     source: request.file ?? 'defaults',
   });
@@ -192,6 +193,16 @@ class FileCheck {
     const at = ['admin', 'token_file'];
     const text = await this.#read(at, file);
     return text === null ? UNREADABLE : this.#token(text.trim(), this.#places.placeOf(at), at);
+  }
+
+  /** The URLs that stand in files; null where there is none. */
+  async notifyUrls(): Promise<(string | null)[]> {
+    const urls: (string | null)[] = [];
+    for (const [index, { url, url_file: file }] of (this.#config.notify ?? []).entries()) {
+      const text = file && !url ? await this.#read(['notify', index, 'url_file'], file) : null;
+      urls.push(text?.trim() ?? null);
+    }
+    return urls;
   }
 
   async others(): Promise<void> {

@@ -4,7 +4,19 @@
  */
 
 import { z } from 'zod';
-import { choice, duration, flag, integer, integerValue, key, number, section, textValue } from './keys.ts';
+import {
+  choice,
+  duration,
+  flag,
+  integer,
+  integerValue,
+  key,
+  listOf,
+  number,
+  section,
+  textValue,
+  word,
+} from './keys.ts';
 
 const timeout = section(
   {
@@ -109,5 +121,35 @@ const idempotency = section(
   'One operation per Idempotency-Key, and holds for lost answers (docs/layers/idempotency.md).',
 );
 
+const DEAD_REASONS = ['exhausted', 'permanent', 'unknown', 'interrupted', 'refused'] as const;
+const REASONS = `a list of ${DEAD_REASONS.join(', ')}`;
+
+const deadLetterKeys = {
+  on: key(
+    listOf(word(DEAD_REASONS), DEAD_REASONS.length, REASONS),
+    'The endings that are kept; an empty list keeps nothing.',
+    DEAD_REASONS,
+  ),
+  writes_only: flag('Calls that only read are not kept.', true),
+};
+const DEAD_LETTER = 'Which calls that failed for good are kept as dead letters (docs/dead-letters.md).';
+const deadLetter = section(deadLetterKeys, DEAD_LETTER);
+
+/** The section of a row: the word `never` stands for an empty list. */
+export const rowDeadLetter = key(
+  z.union([z.literal('never'), z.strictObject(deadLetterKeys)], {
+    error: 'never, or a section such as { on: [exhausted, unknown] }',
+  }),
+  `${DEAD_LETTER} \`never\`: none.`,
+);
+
 /** The sections of a policy. */
-export const policySections = { timeout, retry, retry_budget: retryBudget, breaker, pacing, idempotency };
+export const policySections = {
+  timeout,
+  retry,
+  retry_budget: retryBudget,
+  breaker,
+  pacing,
+  idempotency,
+  dead_letter: deadLetter,
+};

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { choice, durationValue, flag, integerValue, key, listOf, structure, text, textValue, word } from './keys.ts';
-import { policySections } from './schema-policy.ts';
+import { policySections, rowDeadLetter } from './schema-policy.ts';
 
 /** How an attempt can fail without a usable answer. */
 const FAILURES = ['connect', 'dns', 'tls', 'timeout', 'reset', 'truncated', 'broken'] as const;
@@ -54,6 +54,10 @@ export const errorEntry = z.strictObject(
     ),
     retry_after: key(durationValue('0s', '24h'), 'The wait before the next attempt, when the server names none.'),
     pauses: key(word(['nothing', 'endpoint', 'token']), 'Whom a throttled answer holds back besides its own call.'),
+    dead_letter: key(
+      word(['never']),
+      '`never`: a call whose caller gets this answer is no dead letter; one without a caller (handed over, redriven) is.',
+    ),
   },
   { error: structure('an entry such as { when: { status: 409 }, verdict: permanent }') },
 );
@@ -76,6 +80,7 @@ export const endpointRow = z.strictObject(
     profile: text('The profile of this endpoint.', null, 'the name of a profile'),
     replace: flag('Takes the place of the shipped row instead of lying over it.', false),
     ...policySections,
+    dead_letter: rowDeadLetter,
     errors: key(
       listOf(errorEntry, 200, 'a list of error entries'),
       'The error map: the first entry that fits decides, then the shipped ones.',

@@ -11,11 +11,13 @@ import {
   integerValue,
   key,
   listOf,
+  number,
   section,
   size,
   structure,
   text,
   textValue,
+  word,
 } from './keys.ts';
 import { REGIONS } from './regions.ts';
 import { policySections } from './schema-policy.ts';
@@ -100,6 +102,24 @@ const limits = section(
 const profile = z.strictObject(policySections, { error: structure('a profile: sections such as retry, timeout') });
 const profileName = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
+const TARGET = 'an entry such as { url: https://hooks.slack.com/services/…, on: [dead_letter, breaker_open] }';
+const TOPICS = ['dead_letter', 'breaker_open', 'errors', 'credentials'] as const;
+
+const notifyTarget = z.strictObject(
+  {
+    // Not narrower here: a fault would show what was given.
+    url: key(z.string({ error: 'a URL' }), 'The webhook: http or https, Slack-shaped JSON is posted there. A secret.'),
+    url_file: file('The webhook’s URL, in a file, instead of `url`.'),
+    on: key(listOf(word(TOPICS), TOPICS.length, `a list of ${TOPICS.join(', ')}`), 'What it is told.', TOPICS),
+    after: duration('How long a breaker must be open, or errors last, before it is told.', '60s', '1s', '24h'),
+    interval: duration('One message per group in this time.', '5m', '10s', '24h'),
+    error_ratio: number('Share of failed calls, of 20 or more, that counts as errors.', 0.25, 0.01, 1),
+  },
+  { error: structure(TARGET) },
+);
+
+const contextKey = textValue('a key of Holdfast-Context, such as workflow', /^[a-z*][a-z0-9_.*-]{0,63}$/);
+
 /** The configuration file. */
 export const configFile = z.strictObject(
   {
@@ -155,6 +175,40 @@ export const configFile = z.strictObject(
         },
       ],
     ),
+    dead_letters: section(
+      {
+        retain: duration('How long they are kept.', '30d', '1h', '3650d'),
+        max_entries: integer(
+          'How many are kept; beyond it the oldest go, `permanent` ones first.',
+          100_000,
+          1,
+          10_000_000,
+        ),
+        max_bytes: size('How much room they may take; beyond it the oldest go.', '1GiB', '1MiB', '1024GiB'),
+        auto_redrive: flag('A breaker that closes sends again what its open time made.', false),
+      },
+      'The dead letters of the ledger (docs/dead-letters.md).',
+    ),
+    redrive: section(
+      {
+        velocity: number('Share of the token’s quota that a redrive uses.', 0.1, 0.001, 1),
+        max_age: duration(
+          'Creates that customers see (replies, messages) and are older are not sent again without force.',
+          '24h',
+          '1m',
+          '30d',
+        ),
+      },
+      'How dead letters are sent again, unless a redrive says otherwise.',
+    ),
+    notify: example(
+      key(
+        listOf(notifyTarget, 10, 'a list of targets'),
+        'Webhooks that are told when somebody should look (docs/notifications.md).',
+        [],
+      ),
+      [{ url: '${SLACK_WEBHOOK}', on: ['dead_letter', 'breaker_open'], after: '60s' }],
+    ),
     log: section(
       {
         level: choice('The least severe line that is written.', 'info', [
@@ -173,6 +227,16 @@ export const configFile = z.strictObject(
         ),
       },
       'The log: JSON lines on standard output.',
+    ),
+    telemetry: section(
+      {
+        context_labels: key(
+          listOf(contextKey, 5, 'a list of keys of Holdfast-Context, such as [workflow]'),
+          'Calls are counted by the values of these keys: holdfast_context_requests_total, 50 values each, the rest as `other`.',
+          [],
+        ),
+      },
+      'What is told to monitoring.',
     ),
   },
   { error: structure('a section: keys and values') },

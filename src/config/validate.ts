@@ -96,7 +96,9 @@ function faultsOf(issue: z.core.$ZodIssue, data: unknown, places: Places): Fault
     return [fault(places.placeOfKey(path.slice(0, -1), name), path, 'not a name', { got: name, allowed })];
   }
   const message = valueAt(data, path) === undefined ? 'is required' : 'not allowed';
-  return [fault(places.placeOf(path), path, message, { allowed: issue.message })];
+  // What stands under `notify` may be a webhook: a secret.
+  const hidden = path[0] === 'notify' ? { got: null } : {};
+  return [fault(places.placeOf(path), path, message, { allowed: issue.message, ...hidden })];
 }
 
 function valueAt(data: unknown, path: Path): unknown {

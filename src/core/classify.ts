@@ -238,8 +238,11 @@ function makeVerdict(
     // A 4xx that a rule calls passing (lag, an open scroll) comes from an upstream in good health.
     countsAgainstBreaker: verdictClass === 'transient' && !(status >= 400 && status < 500 && status !== 408),
     pauses: rule?.pauses ?? usualPause(verdictClass, answer),
+    ...(rule?.deadLetter === 'never' ? NEVER_KEPT : {}),
   };
 }
+
+const NEVER_KEPT = { deadLetter: 'never' } as const;
 
 /** The server's own words, then the rule's, then one window for a throttled call. */
 function wishOf(

@@ -5,6 +5,7 @@
  */
 
 import type { BreakerPolicy } from './breaker.ts';
+import type { DeadReason } from './operation.ts';
 import type { FailureKind } from './outcome.ts';
 import type { PacingPolicy } from './quota.ts';
 import type { OperationClass, Pauses, VerdictClass } from './verdict.ts';
@@ -69,6 +70,14 @@ export interface IdempotencyPolicy {
   readonly derive: readonly Expression[] | null;
 }
 
+/** Which endings are kept as dead letters (semantics §9). */
+export interface DeadLetterPolicy {
+  /** Empty: none. */
+  readonly on: ReadonlySet<DeadReason>;
+  /** Reads are never kept. */
+  readonly writesOnly: boolean;
+}
+
 /** When an error rule applies. Every given part must match; null parts match anything. */
 export interface ErrorCondition {
   /** Null: any status. Statuses as given, `5xx` as its hundred. */
@@ -92,6 +101,8 @@ export interface ErrorRule {
   readonly retryAfterMs: number | null;
   /** Null: what its class usually pauses. */
   readonly pauses: Pauses | null;
+  /** A call that ends with this, and whose caller gets to know, is no dead letter. */
+  readonly deadLetter: 'never' | null;
   /** Where it stands, for `explain`: `config/intercom.yaml:123` or `my.yaml:17`. */
   readonly origin: string;
 }
@@ -127,6 +138,7 @@ export interface EndpointPolicy {
   readonly breaker: BreakerPolicy;
   readonly pacing: PacingPolicy;
   readonly idempotency: IdempotencyPolicy;
+  readonly deadLetter: DeadLetterPolicy;
   /** Own entries, then the shipped ones of the row, then the shipped generic map: first match wins. */
   readonly errors: readonly ErrorRule[];
   readonly answer: AnswerPromise;

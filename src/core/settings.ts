@@ -34,6 +34,43 @@ export interface UpstreamSettings {
   readonly breaker: BreakerPolicy;
 }
 
+/** How long dead letters are kept, and how much of them; the oldest go first (semantics §9). */
+export interface DeadLetterSettings {
+  readonly retainMs: number;
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+  /** A breaker that closes sends again what its open time made. */
+  readonly autoRedrive: boolean;
+}
+
+/** How dead letters are sent again, unless a redrive says otherwise. */
+export interface RedriveSettings {
+  /** Share of the token's quota, 0..1. */
+  readonly velocity: number;
+  /** Older creates that customers see are not sent without force. */
+  readonly maxAgeMs: number;
+}
+
+/** What a notification target wants to hear of. */
+export type NotifyTopic = 'dead_letter' | 'breaker_open' | 'errors' | 'credentials';
+
+/** A webhook that is told. */
+export interface NotifyTarget {
+  /** Where it stands: `notify[0]`. For log and metrics, which must not show the URL. */
+  readonly name: string;
+  /** A secret: whoever knows it can write there. */
+  readonly url: string;
+  /** Proxy URL for HTTP CONNECT; null for none. */
+  readonly proxy: string | null;
+  readonly on: ReadonlySet<NotifyTopic>;
+  /** How long a breaker must be open, or errors last, before it is told. */
+  readonly afterMs: number;
+  /** One message per group in this time. */
+  readonly intervalMs: number;
+  /** Share of failed calls that counts as errors, 0..1. */
+  readonly errorRatio: number;
+}
+
 /** A request line that was matched to a rule. */
 export interface EndpointMatch {
   readonly policy: EndpointPolicy;
@@ -52,7 +89,12 @@ export interface Settings {
   /** The folder of the ledger, absolute. */
   readonly data: string;
   readonly limits: Limits;
+  readonly deadLetters: DeadLetterSettings;
+  readonly redrive: RedriveSettings;
+  readonly notify: readonly NotifyTarget[];
   readonly log: { readonly level: string; readonly redact: readonly string[] };
+  /** Keys of `Holdfast-Context` that are counted by value. */
+  readonly contextLabels: readonly string[];
   /** SHA-256 over the effective configuration, the first 12 hex digits. */
   readonly hash: string;
   /** The file that was read, or `defaults`. */

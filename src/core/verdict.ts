@@ -28,6 +28,8 @@ export interface Verdict {
   readonly retryAfterMs: number | null;
   readonly countsAgainstBreaker: boolean;
   readonly pauses: Pauses;
+  /** The entry of the map that decided says `dead_letter: never`. */
+  readonly deadLetter?: 'never';
 }
 
 /** The verdict of a whole answer that no rule objects to; shared, because nearly every attempt ends with it. */

@@ -91,7 +91,9 @@ describe('the shipped map covers the API', () => {
       expect(['read', 'idempotent', 'create']).toContain(row.class);
     }
     for (const entry of [...map.generic, ...map.operations.flatMap((row) => row.errors ?? [])]) {
-      expect('when verdict reason retry_after pauses'.split(' ')).toEqual(expect.arrayContaining(Object.keys(entry)));
+      expect('when verdict reason retry_after pauses dead_letter'.split(' ')).toEqual(
+        expect.arrayContaining(Object.keys(entry)),
+      );
       expect('status code message body failure after_unknown'.split(' ')).toEqual(
         expect.arrayContaining(Object.keys(entry.when)),
       );

@@ -190,6 +190,7 @@ test('231 rows and 200 of yours are compiled within 50 ms once warm', async () =
     places: source,
     env: {},
     adminToken: null,
+    notifyUrls: [],
     resolve: (f: string) => f,
     source: 'x',
   };

@@ -39,6 +39,7 @@ const rule: fc.Arbitrary<ErrorRule> = fc
     reason: fc.constantFrom('rule_a', 'rule_b'),
     retryAfterMs: fc.option(fc.integer({ min: 0, max: 60_000 })),
     pauses: fc.option(fc.constantFrom<Pauses>('nothing', 'endpoint', 'token')),
+    deadLetter: fc.option(fc.constant('never' as const)),
   })
   .map(({ statuses, codes, message, body, failures, afterUnknown, ...rest }) => ({
     ...rest,

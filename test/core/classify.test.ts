@@ -23,6 +23,7 @@ function rule(when: Partial<ErrorCondition>, rest: Partial<Omit<ErrorRule, 'when
     reason: 'by_rule',
     retryAfterMs: null,
     pauses: null,
+    deadLetter: null,
     origin: 'test:1',
     ...rest,
   };

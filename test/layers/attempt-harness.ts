@@ -98,6 +98,7 @@ export function rule(when: Partial<ErrorCondition>, overrides: Partial<ErrorRule
     reason: 'by_rule',
     retryAfterMs: null,
     pauses: null,
+    deadLetter: null,
     origin: 'test',
     ...overrides,
   };

@@ -35,6 +35,10 @@ export function policy(overrides: Partial<EndpointPolicy> = {}): EndpointPolicy 
     },
     pacing: { enabled: true, maxWaitMs: 60_000, reserve: 0 },
     idempotency: { ttlMs: 86_400_000, waitMs: 45_000, holdMs: 600_000, require: false, derive: null },
+    deadLetter: {
+      on: new Set(['exhausted', 'permanent', 'unknown', 'interrupted', 'refused'] as const),
+      writesOnly: true,
+    },
     errors: [],
     answer: { kind: 'json' },
     whole: 'ends',
