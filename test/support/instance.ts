@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Instance, startInstance } from '../../src/assemble.ts';
 import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
+import { type Clock, systemClock } from '../../src/ops/clock.ts';
 import { dataFolder } from './data-folder.ts';
 
 /** An instance in this process, over real sockets, with its log in memory. */
@@ -22,6 +23,7 @@ export async function startTestInstance(
   upstream: string,
   yaml = 'version: 1\n',
   data = dataFolder(),
+  clock: Clock = systemClock,
 ): Promise<TestInstance> {
   const loaded = await loadSettings({
     file: 'test.yaml',
@@ -36,6 +38,7 @@ export async function startTestInstance(
     version: 'test',
     nodeVersion: process.versions.node,
     env: process.env,
+    clock,
     logTo: { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
     file: null,
     load: () => Promise.resolve({ ok: false, faults: ['this instance has no file to read again'] }),
