@@ -213,6 +213,15 @@ describe('broken successes', () => {
     expect(simulator.effects()).toHaveLength(2);
   });
 
+  test.each(['html', 'empty'] as const)('%s may be followed by the effect', async (kind) => {
+    const clock = new VirtualClock();
+    const simulator = await struck({ kind, effect: 'late', late_by: '3s' }, clock);
+    await call(simulator, 'POST /contacts', LEAD);
+    expect(simulator.effects()).toEqual([]);
+    await clock.advance(3000);
+    expect(simulator.effects()).toHaveLength(1);
+  });
+
   test('stall sends half and then nothing', async () => {
     const simulator = await struck('stall');
     const { text } = await raw(simulator, 'POST /contacts', LEAD, (sofar) => bodyOf(sofar).length > 0);
