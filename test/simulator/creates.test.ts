@@ -41,7 +41,7 @@ describe('what the upstream itself refuses or drops', () => {
     expect(await twice('/data_attributes', body)).toEqual([200, 400, 1]);
   });
 
-  test('a second registration of a call is a 409 without a body', async () => {
+  test('a second registration of a call is a 409', async () => {
     expect(await twice('/fin_voice/register', { call_id: 'c', phone_number: '+1' })).toEqual([200, 409, 1]);
   });
 
