@@ -105,7 +105,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       });
     });
 
-    it('§ ledger: makes exactly the transitions of the table', async () => {
+    it('makes exactly the transitions of the table', async () => {
       for (const from of STATES) {
         for (const to of STATES) {
           const id = `${from} ${to}`;

@@ -1,0 +1,93 @@
+/**
+ * What the main thread and the store's thread say to each other. A batch is one JSON text and one block of bytes:
+ * cloning some hundred objects field by field costs the main thread several times as much, and cloning a slice of a
+ * buffer copies the whole buffer behind it.
+ */
+
+import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
+import type { GateState, OpenOperation } from '../core/store.ts';
+import type { Value } from './columns.ts';
+
+/** An operation without its bytes: what becomes JSON. */
+export interface OperationText extends Pick<Operation, 'headers' | 'credential' | 'context' | 'attempts'> {
+  /** In the order of `INSERTED`. */
+  readonly values: readonly Value[];
+  /** Length of the body in the batch's bytes; null when there is none. */
+  readonly body: number | null;
+  readonly answer: AnswerHead | null;
+}
+
+/** A change without the answer. */
+export type ChangeText = Omit<OperationChange, 'answer'>;
+
+/** Status and fields of an answer; its body is the part that `body` counts, null when it has none. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: readonly string[];
+  /** Length of the body in the batch's bytes; null when there is none. */
+  readonly body: number | null;
+}
+
+/** One call of the port. Bodies lie in the batch's bytes in the order in which the requests count them. */
+export type Request =
+  | readonly ['insert', OperationText]
+  /** The last part: an answer, null to take it away, false to leave it. */
+  | readonly ['change', string, ChangeText, readonly OperationState[] | null, AnswerHead | null | false]
+  | readonly ['delivered', string]
+  | readonly ['remove', string]
+  | readonly ['get', string]
+  | readonly ['byKey', scope: string, keyHash: string]
+  | readonly ['open', sinceMs: number]
+  | readonly ['due', readonly OperationState[], nowMs: number, limit: number]
+  | readonly ['claimed', scope: string, endpoint: string, answerId: string, exceptId: string]
+  | readonly ['keepGate', GateState]
+  | readonly ['gates', nowMs: number]
+  | readonly ['expire', nowMs: number, limit: number];
+
+/** What a request gives back. */
+export type Result =
+  | undefined
+  | boolean
+  | number
+  | null
+  | Operation
+  | readonly Operation[]
+  | readonly OpenOperation[]
+  | readonly GateState[];
+
+/** How one request of a batch ended. */
+export type Ending =
+  | { readonly kind: 'done'; readonly result: Result }
+  | { readonly kind: 'exists'; readonly id: string }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** Why nothing can be kept now. */
+export interface Fault {
+  /** What is wrong and what to do. */
+  readonly text: string;
+  /** It may pass without a restart. */
+  readonly passing: boolean;
+  /** Another process holds the directory. */
+  readonly inUse: boolean;
+}
+
+/** To the thread. */
+export type ToWorker =
+  /** Open what is not open, and write something: does it work now? */
+  | { readonly kind: 'try' }
+  | { readonly kind: 'batch'; readonly requests: string; readonly bytes: Uint8Array }
+  | { readonly kind: 'close' };
+
+/** From the thread: one answer to each message, in order. */
+export type FromWorker =
+  | { readonly kind: 'tried'; readonly fault: Fault | null }
+  | { readonly kind: 'endings'; readonly endings: readonly Ending[] }
+  /** Nothing of the batch was kept. */
+  | { readonly kind: 'fault'; readonly fault: Fault }
+  | { readonly kind: 'closed' };
+
+/** What the thread starts with. */
+export interface WorkerParts {
+  readonly directory: string;
+  readonly sealingKey: Uint8Array;
+}
