@@ -125,3 +125,14 @@ describe('a call counts until it has really ended', () => {
     expect(shed.inFlight()).toBe(0);
   });
 });
+
+test('counts a run that no client waits for, and refuses none of them', async () => {
+  const it = rig();
+  const entered = it.shed.counting(it.inner.service);
+  const runs = [entered(exchange()), entered(exchange()), entered(exchange())];
+  expect(it.shed.inFlight()).toBe(3);
+  expect(await it.stacked(exchange())).toMatchObject({ code: 'holdfast_overloaded' });
+  for (const held of it.inner.calls) held.answer(answered(200));
+  await Promise.all(runs);
+  expect(it.shed.inFlight()).toBe(0);
+});
