@@ -48,6 +48,10 @@ export interface AttemptRecord {
   readonly waitReason: WaitReason | null;
   /** The upstream's `x-request-id` or the body's `request_id`. */
   readonly requestId: string | null;
+  /** Of an error answer: its first code. */
+  readonly code?: string | null;
+  /** Of an error answer: its first words, at most 512 characters, without credentials. Never logged. */
+  readonly excerpt?: string | null;
 }
 
 /** Why a failed attempt was not sent again: label of `holdfast_retries_withheld_total`. */

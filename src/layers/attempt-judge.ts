@@ -8,6 +8,7 @@ import type { AnswerFacts, Classification } from '../core/classify.ts';
 import { classify, requestIdOf } from '../core/classify.ts';
 import { type BodyCondition, readErrorBody, wholeJson } from '../core/error-body.ts';
 import { type Exchange, mayHaveTakenEffect } from '../core/exchange.ts';
+import { excerptOf } from '../core/excerpt.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
 import { headerOf } from '../core/raw-headers.ts';
@@ -156,6 +157,7 @@ function conclude(
     waitedMs: exchange.pendingWait?.ms ?? 0,
     waitReason: exchange.pendingWait?.reason ?? null,
     requestId: requestIdOf(seen.headers, answer?.error ?? null),
+    ...(answer?.error ? excerptOf(answer.error, exchange.headers) : {}),
   } as const;
   exchange.pendingWait = null;
   exchange.attempts.push(record);

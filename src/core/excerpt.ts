@@ -1,0 +1,47 @@
+/**
+ * The few words of an error answer that stand in the history of a call: enough to see the cause, too few to be a copy.
+ * The whole answer is not kept, because an answer can echo the request; for the same reason what looks like a credential
+ * is taken out, and the caller's own wherever it stands.
+ */
+
+import type { ErrorFacts } from './error-body.ts';
+import { headerOf, type RawHeaders } from './raw-headers.ts';
+
+const EXCERPT_MAX = 512;
+const CODE_MAX = 100;
+const SCHEME = /\b(Bearer|Basic|Token)\s{1,4}[\w.~+/=:-]{6,}/gi;
+/** Intercom's tokens are base64 of `tok:…`. */
+const INTERCOM_TOKEN = /\bdG9r[\w+/=-]{8,}/g;
+/** A shorter "credential" would take ordinary words out. */
+const SECRET_CHARS_MIN = 6;
+
+/** What the history keeps of an error. Both null when the answer said nothing. */
+export interface Excerpt {
+  /** The first code, at most 100 characters. */
+  readonly code: string | null;
+  /** The first message, else the beginning of the text without markup; at most 512 characters, one line. */
+  readonly excerpt: string | null;
+}
+
+/** Takes the excerpt of an error. `headers` are those of the request, whose credential must not come back. */
+export function excerptOf(error: ErrorFacts, headers: RawHeaders): Excerpt {
+  const said = error.messages[0] ?? (error.shape === 'html' || error.shape === 'text' ? plain(error.text) : '');
+  const line = withoutSecrets(said.slice(0, EXCERPT_MAX * 4), headers)
+    .replaceAll(/[\p{C}\s]+/gu, ' ')
+    .trim()
+    .slice(0, EXCERPT_MAX);
+  return { code: error.codes[0]?.slice(0, CODE_MAX) ?? null, excerpt: line === '' ? null : line };
+}
+
+function plain(text: string): string {
+  return text
+    .slice(0, EXCERPT_MAX * 8)
+    .replaceAll(/<(?:style|script)\b[^<]*/gi, ' ')
+    .replaceAll(/<[^<>]*>?/g, ' ');
+}
+
+function withoutSecrets(text: string, headers: RawHeaders): string {
+  const credential = headerOf(headers, 'authorization')?.replace(/^\S+\s+/, '') ?? '';
+  const own = credential.length >= SECRET_CHARS_MIN ? text.replaceAll(credential, '…') : text;
+  return own.replaceAll(SCHEME, '$1 …').replaceAll(INTERCOM_TOKEN, '…');
+}

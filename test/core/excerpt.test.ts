@@ -1,0 +1,51 @@
+import '../support/property-seed.ts';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readErrorBody } from '../../src/core/error-body.ts';
+import { excerptOf } from '../../src/core/excerpt.ts';
+
+const TOKEN = 'dG9rOmFiY2RlZl9wbGFudGVkX3NlY3JldA==';
+const HEADERS = ['Authorization', `Bearer ${TOKEN}`];
+const of = (body: string, headers = HEADERS) => excerptOf(readErrorBody(Buffer.from(body)), headers);
+
+describe('§9: the excerpt in the history', () => {
+  test('is the first code and message', () => {
+    const body =
+      '{"type":"error.list","errors":[{"code":"field_required","message":"company_name\\nis required"},{"code":"b"}]}';
+    expect(of(body)).toEqual({ code: 'field_required', excerpt: 'company_name is required' });
+  });
+
+  test('is the text of a page without its markup, and nothing of an unknown JSON body', () => {
+    expect(of('<html><style>b{}</style><h1>502 Bad Gateway</h1>').excerpt).toBe('502 Bad Gateway');
+    expect(of('{"echo":{"email":"a@example.com"}}')).toEqual({ code: null, excerpt: null });
+    expect(of('')).toEqual({ code: null, excerpt: null });
+  });
+
+  test.each([
+    `Invalid token ${TOKEN}`,
+    'Authorization was Bearer abcdef123456',
+    `Bad credential: Basic ${TOKEN}`,
+    'another tok dG9rOnNvbWVib2R5X2Vsc2U= here',
+  ])('never holds a credential: %s', (message) => {
+    const { excerpt } = of(JSON.stringify({ errors: [{ code: 'unauthorized', message }] }));
+    expect(excerpt).not.toMatch(/dG9r|abcdef123456/);
+    expect(excerpt).toContain('…');
+  });
+
+  test('takes out the caller’s own credential of any scheme', () => {
+    expect(of('{"message":"key s3cr3t-key! refused"}', ['authorization', 'Custom s3cr3t-key!']).excerpt).toBe(
+      'key … refused',
+    );
+  });
+
+  test('is bounded and one line, whatever comes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 9000, size: 'max' }), (text) => {
+        const { excerpt } = of(text);
+        expect(excerpt?.length ?? 0).toBeLessThanOrEqual(512);
+        expect(excerpt ?? '').not.toMatch(/\p{Cc}/u);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
