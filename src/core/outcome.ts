@@ -24,6 +24,7 @@ export type HoldfastCode =
   | 'holdfast_request_timeout'
   | 'holdfast_body_too_large'
   | 'holdfast_key_reused'
+  | 'holdfast_answer_not_kept'
   | 'holdfast_quota_wait'
   | 'holdfast_upstream_unreachable'
   | 'holdfast_answer_broken'

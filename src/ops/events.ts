@@ -163,6 +163,12 @@ export class Events {
     });
   }
 
+  /** The store would not take the ending of an operation; it is tried again. The caller was told the truth. */
+  operationUnrecorded(exchange: Exchange, ending: string): void {
+    const operation = exchange.operation?.id ?? null;
+    this.#log.error({ event: 'operation_unrecorded', id: exchange.id, endpoint: exchange.policy.name, operation, ending });
+  }
+
   /** A lost create was looked for, and this is what is known now. */
   reconciled(exchange: Exchange, result: ReconcileResult, looks: number): void {
     const endpoint = exchange.policy.name;

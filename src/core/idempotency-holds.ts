@@ -1,0 +1,178 @@
+/**
+ * Creates without a key, and who may meet them (semantics §6, "Holds"). A re-send replaces a caller that is no longer
+ * waiting: every caller that left unanswered or was answered with an error is one credit, and an identical request spends
+ * one to join the operation. Without a credit it is a second intention, for two equal notes can be intended: it runs
+ * beside the first, or, while the first one's outcome is in doubt, waits for its end, so that a look for the first does
+ * not find the second. The obvious other choice, to take equal requests of a short time for one, would lose the
+ * second note of a person who means it.
+ */
+
+/** The run of an operation, as far as this table asks. */
+export interface HeldRun {
+  /** It may have taken effect, and whether it did is not known yet. */
+  inDoubt(): boolean;
+}
+
+/** One operation that an identical request may meet. */
+export interface Held<R extends HeldRun> {
+  readonly id: string;
+  readonly identity: string;
+  /** Runs; ended with an unknown outcome; or succeeded, and not everybody has got the answer. */
+  readonly phase: 'running' | 'unknown' | 'succeeded';
+  /** The run under way; null when there is none. */
+  readonly run: R | null;
+  /** Epoch ms of the first dispatch; null while it runs for the first time. */
+  readonly sentAtMs: number | null;
+  /** Callers that may send it again. */
+  readonly credits: number;
+}
+
+interface Entry<R extends HeldRun> extends Held<R> {
+  phase: 'running' | 'unknown' | 'succeeded';
+  run: R | null;
+  sentAtMs: number | null;
+  credits: number;
+  /** Callers that are served by it now. */
+  present: number;
+  /** Monotonic ms: when it ended. */
+  endedAtMs: number;
+}
+
+/** What an arriving request is to do. */
+export type Arrival<R extends HeldRun> =
+  /** It is the re-send of a caller of this operation, which has one credit less. */
+  | { readonly kind: 'join'; readonly held: Held<R> }
+  /** It is a second intention, and an equal one is in doubt. */
+  | { readonly kind: 'wait'; readonly run: R }
+  /** Nothing stands in its way. */
+  | { readonly kind: 'run' };
+
+/** What is known of an operation of an earlier process. */
+export interface RestoredHold {
+  readonly id: string;
+  readonly identity: string;
+  readonly phase: 'unknown' | 'succeeded';
+  /** Epoch ms. */
+  readonly sentAtMs: number | null;
+  /** Monotonic ms: when the time of the hold began. */
+  readonly endedAtMs: number;
+}
+
+const RUN = { kind: 'run' } as const;
+
+/** The table of one process. At most `endedMax` operations that ended are held, the oldest are let go first. */
+export class Holds<R extends HeldRun> {
+  readonly #endedMax: number;
+  readonly #byIdentity = new Map<string, Entry<R>[]>();
+  /** Those that do not run, in the order of their ends. */
+  readonly #ended = new Set<Entry<R>>();
+
+  constructor(endedMax: number) {
+    this.#endedMax = endedMax;
+  }
+
+  /** Operations in the table. */
+  get size(): number {
+    let size = 0;
+    for (const entries of this.#byIdentity.values()) size += entries.length;
+    return size;
+  }
+
+  /** A request arrives; `second`: it was found to be a second intention before, and stays one. */
+  arrive(identity: string, nowMs: number, holdMs: number, second: boolean): Arrival<R> {
+    const entries = this.#byIdentity.get(identity);
+    if (entries === undefined) return RUN;
+    for (const entry of entries.slice()) {
+      if (entry.phase !== 'running' && nowMs - entry.endedAtMs >= holdMs) this.#remove(entry);
+    }
+    const joined = second ? undefined : entries.find(({ credits }) => credits > 0);
+    if (joined !== undefined) {
+      joined.credits -= 1;
+      joined.present += 1;
+      return { kind: 'join', held: joined };
+    }
+    for (const { phase, run } of entries) {
+      if (phase === 'running' && run !== null && run.inDoubt()) return { kind: 'wait', run };
+    }
+    return RUN;
+  }
+
+  /** An operation begins; its caller is present. */
+  begin(id: string, identity: string, run: R): Held<R> {
+    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, credits: 0, present: 1, endedAtMs: 0 });
+  }
+
+  /** An operation of an earlier process; its caller is gone. */
+  restore({ id, identity, phase, sentAtMs, endedAtMs }: RestoredHold): void {
+    const entry = this.#add({ id, identity, phase, run: null, sentAtMs, credits: 1, present: 0, endedAtMs });
+    this.#ended.add(entry);
+    this.#bound();
+  }
+
+  /** An operation of unknown outcome runs again. */
+  rerun(held: Held<R>, run: R): void {
+    const entry = held as Entry<R>;
+    entry.phase = 'running';
+    entry.run = run;
+    this.#ended.delete(entry);
+  }
+
+  /** A run has really ended; `released`: without effect, nobody has to meet it any more. `sentAtMs` is epoch ms. */
+  end(held: Held<R>, how: 'succeeded' | 'unknown' | 'released', nowMs: number, sentAtMs: number | null): void {
+    const entry = held as Entry<R>;
+    entry.run = null;
+    entry.sentAtMs = sentAtMs;
+    if (how === 'released') return this.#remove(entry);
+    entry.phase = how;
+    entry.endedAtMs = nowMs;
+    this.#ended.delete(entry);
+    this.#ended.add(entry);
+    this.#settle(entry);
+    this.#bound();
+  }
+
+  /** A caller is served no longer: it got the success, or it left or got an error and may send again. */
+  leave(held: Held<R>, satisfied: boolean): void {
+    const entry = held as Entry<R>;
+    entry.present -= 1;
+    if (!satisfied) entry.credits += 1;
+    this.#settle(entry);
+  }
+
+  /** The operation with this id; null when it is not held. Linear: for recovery only. */
+  find(id: string): Held<R> | null {
+    for (const entries of this.#byIdentity.values()) {
+      const found = entries.find((entry) => entry.id === id);
+      if (found !== undefined) return found;
+    }
+    return null;
+  }
+
+  /** A success that everybody has got is of no use to anybody. */
+  #settle(entry: Entry<R>): void {
+    if (entry.phase === 'succeeded' && entry.present === 0 && entry.credits === 0) this.#remove(entry);
+  }
+
+  #add(entry: Entry<R>): Entry<R> {
+    const entries = this.#byIdentity.get(entry.identity);
+    if (entries === undefined) this.#byIdentity.set(entry.identity, [entry]);
+    else entries.push(entry);
+    return entry;
+  }
+
+  #remove(entry: Entry<R>): void {
+    this.#ended.delete(entry);
+    const entries = this.#byIdentity.get(entry.identity);
+    const at = entries?.indexOf(entry) ?? -1;
+    if (entries === undefined || at === -1) return;
+    entries.splice(at, 1);
+    if (entries.length === 0) this.#byIdentity.delete(entry.identity);
+  }
+
+  #bound(): void {
+    for (const oldest of this.#ended) {
+      if (this.#ended.size <= this.#endedMax) return;
+      this.#remove(oldest);
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What the ledger writes of a call: its row before the wire, and the change that its outcome makes. One function says how
+ * an operation ended, for the row, for whoever waits for it, and for the key alike: `succeeded` is kept and replayed,
+ * `released` left nothing behind and may run again, `unknown` is a state and not an answer (semantics §6). An effect that
+ * is applied while its answer is lost counts as unknown: there is nothing to replay, and running again would double it.
+ */
+
+import { type AttemptRecord, type Exchange, effectOfAttempts } from './exchange.ts';
+import {
+  type Operation,
+  type OperationChange,
+  type OperationState,
+  SECRET_FIELDS,
+  type StoredAnswer,
+} from './operation.ts';
+import type { Outcome } from './outcome.ts';
+import { headerOf, withoutHeaders } from './raw-headers.ts';
+import type { Effect } from './verdict.ts';
+
+/** How an operation ended for those who may ask for it again. */
+export type EndingKind = 'succeeded' | 'released' | 'unknown';
+
+/** Whose operation a row is, and under which names it is found. */
+export interface OperationNames {
+  readonly id: string;
+  readonly keyHash: string | null;
+  readonly fingerprint: string | null;
+  readonly identity: string;
+}
+
+/** The row of a call that is about to be sent, or begins to wait for that. Times are epoch ms. */
+export function operationOf(
+  exchange: Exchange,
+  names: OperationNames,
+  state: 'reserved' | 'sent',
+  nowMs: number,
+  passthrough: boolean,
+): Operation {
+  const { policy, body, headers } = exchange;
+  return {
+    ...names,
+    kind: 'outbound',
+    endpoint: policy.name,
+    operationClass: exchange.operationClass ?? policy.operationClass,
+    method: exchange.method,
+    target: exchange.target,
+    headers: withoutHeaders(headers, SECRET_FIELDS),
+    body: body.kind === 'bytes' ? body.bytes : null,
+    bodyKept: body.kind !== 'stream',
+    scope: exchange.scope,
+    credentialRef: exchange.credentialRef,
+    credential: passthrough ? headerOf(headers, 'authorization') : null,
+    context: exchange.context,
+    parent: null,
+    state,
+    effect: state === 'sent' ? 'unknown' : 'none',
+    reason: state,
+    deadReason: null,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+    sentAtMs: state === 'sent' ? nowMs : null,
+    dueAtMs: null,
+    expiresAtMs: null,
+    answer: null,
+    answerId: null,
+    delivered: false,
+    looks: 0,
+    attempts: [],
+  };
+}
+
+/**
+ * How the operation ended. Where a repeat does no harm the last word of the upstream counts; of a create every attempt
+ * does, those of earlier runs included.
+ */
+export function endingOf(exchange: Exchange, outcome: Outcome): EndingKind {
+  if (outcome.kind === 'answered' && outcome.verdict.class === 'ok') return 'succeeded';
+  const isCreate = (exchange.operationClass ?? exchange.policy.operationClass) === 'create';
+  if (!isCreate && outcome.kind === 'answered' && outcome.verdict.effect === 'none') return 'released';
+  return effectOf(exchange, outcome) === 'none' ? 'released' : 'unknown';
+}
+
+/** What the whole run did: an earlier attempt may have done more than the last. */
+export function effectOf(exchange: Exchange, { verdict }: Outcome): Effect {
+  if (verdict.class === 'ok' || verdict.effect === 'applied') return verdict.effect;
+  const before = effectOfAttempts(exchange);
+  return before === 'none' ? verdict.effect : before;
+}
+
+/** What an ending changes in the row. */
+export interface EndingFacts {
+  readonly kind: EndingKind;
+  /** Epoch ms. */
+  readonly nowMs: number;
+  /** Of the row; epoch ms. */
+  readonly createdAtMs: number;
+  readonly keyed: boolean;
+  /** What a replay gives; null for none. */
+  readonly answer: StoredAnswer | null;
+  readonly answerId: string | null;
+  /** Attempts that are not on record yet. */
+  readonly attempts: readonly AttemptRecord[];
+  /** Looks that found nothing, in all runs. */
+  readonly looks: number;
+}
+
+/** The states that an ending may follow: what somebody else has settled meanwhile stays. */
+export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unknown'];
+
+/** The final record of a run. */
+export function endingChange(exchange: Exchange, outcome: Outcome, facts: EndingFacts): OperationChange {
+  const { kind, nowMs, keyed, attempts } = facts;
+  const { ttlMs, holdMs } = exchange.policy.idempotency;
+  const common = { updatedAtMs: nowMs, reason: outcome.verdict.reason, attempts, looks: facts.looks };
+  const expiresAtMs = keyed ? facts.createdAtMs + ttlMs : nowMs + holdMs;
+  switch (kind) {
+    case 'succeeded':
+      return {
+        ...common,
+        state: 'succeeded',
+        effect: 'applied',
+        answer: facts.answer,
+        answerId: facts.answerId,
+        expiresAtMs,
+      };
+    case 'released':
+      return { ...common, state: 'rejected', effect: 'none', keyHash: null, expiresAtMs };
+    case 'unknown': {
+      const effect = effectOf(exchange, outcome);
+      return { ...common, state: 'unknown', effect: effect === 'none' ? 'unknown' : effect, expiresAtMs: null };
+    }
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Creates without a key (semantics §6, "Holds"): each is an operation of its own, unless it is the re-send of a caller that
+ * left unanswered or got an error, which joins the operation of that caller. Who may join whom is decided in
+ * `core/idempotency-holds.ts`; here calls run, wait and are answered. On the way of a create that nothing happens to
+ * stand two commits and no read of the store.
+ */
+
+import type { Exchange } from '../core/exchange.ts';
+import { type Held, Holds } from '../core/idempotency-holds.ts';
+import type { StoredAnswer } from '../core/operation.ts';
+import type { Outcome, Refused } from '../core/outcome.ts';
+import type { Service } from '../core/service.ts';
+import type { OpenOperation } from '../core/store.ts';
+import { outcomeUnknown, refusal, replayOf } from './idempotency-answer.ts';
+import { takeOver } from './idempotency-earlier.ts';
+import type { KeyedParts } from './idempotency-keyed.ts';
+import { type Earlier, type Ending, LiveRun } from './idempotency-run.ts';
+import { Awaited, waitFor } from './idempotency-wait.ts';
+
+/** A run; its end is followed only once somebody waits for it. */
+class HeldLive {
+  readonly run: LiveRun;
+  #ended: Awaited<Ending> | null = null;
+
+  constructor(run: LiveRun) {
+    this.run = run;
+  }
+
+  get ended(): Awaited<Ending> {
+    this.#ended ??= new Awaited(this.run.ended);
+    return this.#ended;
+  }
+
+  inDoubt(): boolean {
+    return this.run.inDoubt();
+  }
+}
+
+type Hold = Held<HeldLive>;
+
+/** Operations that ended and may be asked for again; under 1 KiB each. */
+const ENDED_MAX = 10_000;
+const COME_BACK_MS = 1000;
+
+/** Serves creates without a key. */
+export class HeldCalls {
+  readonly #parts: KeyedParts;
+  readonly #holds = new Holds<HeldLive>(ENDED_MAX);
+
+  constructor(parts: KeyedParts) {
+    this.#parts = parts;
+  }
+
+  /** Operations in memory. */
+  get size(): number {
+    return this.#holds.size;
+  }
+
+  /** Runs, joins or waits. A null `identity` (the body streams) is nobody's equal. */
+  serve(exchange: Exchange, inner: Service, identity: string | null): Promise<Outcome> {
+    if (identity === null) return this.#begin(exchange, inner, this.#parts.newId());
+    const { holdMs } = exchange.policy.idempotency;
+    const arrival = this.#holds.arrive(identity, this.#parts.clock.now(), holdMs, false);
+    if (arrival.kind === 'run') return this.#begin(exchange, inner, identity);
+    this.#parts.events.idempotency(exchange, 'hold');
+    const outcome =
+      arrival.kind === 'join'
+        ? this.#join(exchange, inner, arrival.held)
+        : this.#waitAsSecond(exchange, inner, identity, arrival.run);
+    // Not every such call gets as far as the deadline, where the others give back their place in the waiting room.
+    return outcome.finally(() => this.#parts.waiting.ended(exchange));
+  }
+
+  /** What an earlier process left: every caller of it counts as gone. */
+  restore(open: readonly OpenOperation[]): void {
+    const { clock } = this.#parts;
+    for (const { id, identity, keyHash, state, sentAtMs, updatedAtMs, operationClass, delivered } of open) {
+      if (keyHash !== null || operationClass !== 'create') continue;
+      if (state === 'unknown' || state === 'sent') {
+        this.#holds.restore({ id, identity, phase: 'unknown', sentAtMs, endedAtMs: clock.now() });
+      } else if (state === 'succeeded' && !delivered) {
+        const endedAtMs = clock.now() - Math.max(clock.wall() - updatedAtMs, 0);
+        this.#holds.restore({ id, identity, phase: 'succeeded', sentAtMs, endedAtMs });
+      }
+    }
+  }
+
+  /** Runs an operation of an earlier process, and whoever sends it again meanwhile joins. Null: somebody does already. */
+  resume(exchange: Exchange, inner: Service, earlier: Earlier, id: string): Promise<Outcome> | null {
+    const held = this.#holds.find(id);
+    if (held !== null && held.phase !== 'unknown') return null;
+    const names = { id, keyHash: null, fingerprint: null, identity: held?.identity ?? id };
+    const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
+    if (held !== null) this.#follow(held, run);
+    return run.answer;
+  }
+
+  #begin(exchange: Exchange, inner: Service, identity: string): Promise<Outcome> {
+    const { events, newId } = this.#parts;
+    const id = newId();
+    const run = new LiveRun(this.#parts, exchange, inner, { id, keyHash: null, fingerprint: null, identity }, null);
+    events.idempotency(exchange, 'new');
+    const held = this.#holds.begin(id, identity, new HeldLive(run));
+    this.#atEnd(held, run);
+    return this.#lead(exchange, held, run);
+  }
+
+  /** Runs an operation of unknown outcome once more, for a caller that sent it again. */
+  async #runAgain(exchange: Exchange, inner: Service, held: Hold): Promise<Outcome> {
+    const { clock, store } = this.#parts;
+    const row = await store.get(held.id).catch(() => null);
+    // Meanwhile another one may have begun.
+    if (held.phase !== 'unknown') return this.#join(exchange, inner, held);
+    if (row !== null) takeOver(exchange, row);
+    const nowMs = clock.wall();
+    const sentAtMs = row?.sentAtMs ?? held.sentAtMs ?? nowMs;
+    const doubt = { looks: row?.looks ?? 0, lookOnly: false, lostAtMs: row?.updatedAtMs ?? sentAtMs };
+    const names = { id: held.id, keyHash: null, fingerprint: null, identity: held.identity };
+    const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, doubt };
+    const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
+    this.#follow(held, run);
+    return this.#lead(exchange, held, run);
+  }
+
+  #follow(held: Hold, run: LiveRun): void {
+    this.#holds.rerun(held, new HeldLive(run));
+    this.#atEnd(held, run);
+  }
+
+  #atEnd(held: Hold, run: LiveRun): void {
+    void run.ended.then(({ kind }) => this.#holds.end(held, kind, this.#parts.clock.now(), run.sentAtMs));
+  }
+
+  /** The answer of a run to the caller that runs it. */
+  async #lead(exchange: Exchange, held: Hold, run: LiveRun): Promise<Outcome> {
+    let outcome: Outcome;
+    try {
+      outcome = await run.answer;
+    } catch (error) {
+      this.#holds.leave(held, false);
+      throw error;
+    }
+    const doubted = (exchange.operation?.doubt ?? null) !== null;
+    const last =
+      doubted && outcome.kind !== 'answered' && outcome.verdict.effect === 'none' ? outcomeUnknown() : outcome;
+    return this.#told(exchange, held, last);
+  }
+
+  /** A success counts when it has arrived; with anything else the caller may send again. */
+  #told(exchange: Exchange, held: Hold, outcome: Outcome): Outcome {
+    if (outcome.kind === 'answered' && outcome.verdict.class === 'ok') {
+      exchange.onDelivered = (complete) => {
+        this.#holds.leave(held, complete);
+        if (complete) this.#parts.store.delivered(held.id);
+      };
+    } else {
+      this.#holds.leave(held, false);
+    }
+    return outcome;
+  }
+
+  /** The re-send of a caller of this operation: it waits for the end, as that caller would have, and is told it. */
+  async #join(exchange: Exchange, inner: Service, held: Hold): Promise<Outcome> {
+    exchange.operation = { id: held.id, recorded: true, sentAtMs: null, doubt: null };
+    if (held.phase === 'unknown') return this.#runAgain(exchange, inner, held);
+    if (held.phase === 'succeeded' || held.run === null) {
+      return this.#told(exchange, held, replayOf(await this.#answerOf(held.id)));
+    }
+    const end = await waitFor(this.#parts, exchange, held.run.ended, exchange.deadlineAtMs);
+    if (!('value' in end)) return this.#told(exchange, held, end.refused ?? outcomeUnknown());
+    const { kind, outcome, answer, cutShort } = end.value;
+    if (answer !== null) return this.#told(exchange, held, replayOf(answer));
+    if (cutShort || outcome === null) {
+      // Its own caller's limits ended it, and this one may have more time.
+      if (kind === 'unknown') return this.#join(exchange, inner, held);
+      exchange.operation = null;
+      return this.serve(exchange, inner, held.identity);
+    }
+    const { settled: _, ...shared } = outcome;
+    return this.#told(exchange, held, shared);
+  }
+
+  /** From memory when the store has no row of it. */
+  async #answerOf(id: string): Promise<StoredAnswer | null> {
+    try {
+      return (await this.#parts.store.get(id))?.answer ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** A second intention: it waits until the first is out of doubt, and then runs as its own operation. */
+  async #waitAsSecond(exchange: Exchange, inner: Service, identity: string, first: HeldLive): Promise<Outcome> {
+    const { clock, events } = this.#parts;
+    const { waitMs, holdMs } = exchange.policy.idempotency;
+    const lastMs = Math.min(clock.now() + waitMs, exchange.deadlineAtMs);
+    for (let next = first; ; ) {
+      const end = await waitFor(this.#parts, exchange, next.ended, lastMs);
+      if (!('value' in end)) {
+        if (end.refused === null) events.idempotency(exchange, 'in_flight');
+        return end.refused ?? stillInDoubt();
+      }
+      const arrival = this.#holds.arrive(identity, clock.now(), holdMs, true);
+      if (arrival.kind !== 'wait') return this.#begin(exchange, inner, identity);
+      next = arrival.run;
+    }
+  }
+}
+
+function stillInDoubt(): Refused {
+  return refusal(
+    'holdfast_in_flight',
+    'equal_in_doubt',
+    'An equal create was sent before, and whether it was applied is still being found out. Nothing was sent for this one; send it again later, or give each intention an Idempotency-Key of its own.',
+    COME_BACK_MS,
+  );
+}

@@ -1,0 +1,148 @@
+/**
+ * One operation per intention (semantics §6). Calls with a key, given or derived, are run once per key; creates without
+ * one are held, so that a re-send after a lost answer finds what became of the first. Reads, and idempotent writes
+ * without a key, pass with one look: sending them twice does no harm, and the ledger costs a disk. The layer stands
+ * outside the deadline, because a record has to be written also when the time of its caller is over.
+ */
+
+import type { Exchange } from '../core/exchange.ts';
+import {
+  type BodyHashes,
+  bodyHashes,
+  derivedKeyHashOf,
+  fingerprintOf,
+  identityOf,
+  keyHashOf,
+  smallBodyHashes,
+} from '../core/fingerprint.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { Expression } from '../core/policy.ts';
+import type { Layer, Service } from '../core/service.ts';
+import type { OpenOperation } from '../core/store.ts';
+import { refusal } from './idempotency-answer.ts';
+import { HeldCalls } from './idempotency-held.ts';
+import { KeyedCalls, type KeyedParts } from './idempotency-keyed.ts';
+import { FinalRecords } from './idempotency-records.ts';
+import { LiveRun } from './idempotency-run.ts';
+import { jsonOf, operationClassOf } from './operation-class.ts';
+
+/** What the layer is made of. */
+export interface IdempotencyParts extends Omit<KeyedParts, 'finals'> {
+  /** Keys are stored as hashes under this; it lives as long as the ledger. 32 bytes. */
+  readonly namesKey: Buffer;
+}
+
+/** The layer, and what recovery and status ask of it. */
+export interface Idempotency {
+  readonly layer: Layer;
+  /** Before the first call: what an earlier process left open. */
+  readonly restore: (open: readonly OpenOperation[]) => void;
+  /**
+   * Runs an operation of an earlier process through `enter`, as `exchangeOfOperation` made it; calls with its key or of
+   * its identity join meanwhile. Null when a caller that sent it again runs it already.
+   */
+  readonly resume: (exchange: Exchange, enter: Service) => Promise<Outcome> | null;
+  /** Creates without a key that run, or may be sent again. */
+  readonly held: () => number;
+}
+
+/** Makes the layer. */
+export function createIdempotency(given: IdempotencyParts): Idempotency {
+  const parts: KeyedParts = { ...given, finals: new FinalRecords(given.store, given.clock) };
+  const keyed = new KeyedCalls(parts);
+  const held = new HeldCalls(parts);
+  const open = new Map<string, OpenOperation>();
+  return {
+    layer: (inner) => (exchange) => {
+      const { policy, idempotencyKey } = exchange;
+      const { operationClass, mode, idempotency } = policy;
+      if (operationClass === 'read' || mode === 'observe') return inner(exchange);
+      if (idempotencyKey !== null || idempotency.derive !== null) {
+        return serveNamed(given, keyed, held, exchange, inner);
+      }
+      if (idempotency.require) return Promise.resolve(keyRequired());
+      if (operationClass === 'idempotent') return inner(exchange);
+      return serveHeld(held, exchange, inner);
+    },
+    restore: (operations) => {
+      for (const each of operations) if (each.keyHash !== null) open.set(each.id, each);
+      held.restore(operations);
+    },
+    resume: (exchange, enter) => resume(parts, keyed, held, open, exchange, enter),
+    held: () => held.size,
+  };
+}
+
+/** A call with a key of its own, or one that the configuration derives. */
+async function serveNamed(
+  { namesKey }: IdempotencyParts,
+  keyed: KeyedCalls,
+  held: HeldCalls,
+  exchange: Exchange,
+  inner: Service,
+): Promise<Outcome> {
+  const { policy, idempotencyKey, scope } = exchange;
+  const hashes = smallBodyHashes(exchange.body, true) ?? (await bodyHashes(exchange.body, true));
+  const operationClass = await operationClassOf(exchange);
+  const fingerprint = fingerprintOf(exchange, hashes);
+  const hash =
+    idempotencyKey === null
+      ? derivedKeyHashOf(namesKey, exchange, await partsOf(exchange, policy.idempotency.derive ?? []), fingerprint)
+      : keyHashOf(namesKey, scope, idempotencyKey);
+  if (hash !== null) return keyed.serve(exchange, inner, { hash, fingerprint, identity: identityOf(exchange, hashes) });
+  if (policy.idempotency.require) return keyRequired();
+  return operationClass === 'create' ? held.serve(exchange, inner, heldIdentity(exchange, hashes)) : inner(exchange);
+}
+
+async function partsOf({ body }: Exchange, derive: readonly Expression[]): Promise<unknown[]> {
+  const document = jsonOf(body);
+  if (document === null) return [];
+  const found: unknown[] = [];
+  for (const expression of derive) found.push(await expression.evaluate(document));
+  return found;
+}
+
+/** A create by its endpoint; without a promise before it is sent, unless its class or a large body needs one. */
+function serveHeld(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+  const hashes = smallBodyHashes(exchange.body, false);
+  if (hashes === null || exchange.policy.idempotentIf !== null) return serveHeldLater(held, exchange, inner);
+  exchange.operationClass = exchange.policy.operationClass;
+  return held.serve(exchange, inner, heldIdentity(exchange, hashes));
+}
+
+async function serveHeldLater(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+  if ((await operationClassOf(exchange)) !== 'create') return inner(exchange);
+  return held.serve(exchange, inner, heldIdentity(exchange, await bodyHashes(exchange.body, false)));
+}
+
+function heldIdentity(exchange: Exchange, hashes: BodyHashes): string | null {
+  return exchange.body.kind === 'stream' ? null : identityOf(exchange, hashes);
+}
+
+function resume(
+  parts: KeyedParts,
+  keyed: KeyedCalls,
+  held: HeldCalls,
+  open: Map<string, OpenOperation>,
+  exchange: Exchange,
+  enter: Service,
+): Promise<Outcome> | null {
+  const { operation } = exchange;
+  if (operation === null) throw new Error('an exchange without an operation cannot be resumed');
+  const { id, sentAtMs, doubt } = operation;
+  const known = open.get(id);
+  const earlier = { createdAtMs: known?.createdAtMs ?? parts.clock.wall(), sentAtMs, doubt };
+  if (known === undefined || known.keyHash === null) return held.resume(exchange, enter, earlier, id);
+  const { keyHash, identity } = known;
+  const names = { id, keyHash, fingerprint: null, identity };
+  return keyed.resume(exchange, keyHash, () => new LiveRun(parts, exchange, enter, names, earlier));
+}
+
+function keyRequired(): Outcome {
+  return refusal(
+    'holdfast_bad_request',
+    'idempotency_key_required',
+    'Writes to this endpoint need an Idempotency-Key (idempotency.require); nothing was sent. Send it with a key of its own.',
+    null,
+  );
+}
