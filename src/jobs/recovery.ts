@@ -10,7 +10,6 @@ import type { Operation } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
 import { afterRecovery, isDetectable, mayStillBeSent, recoveryOf, type Recovery as Step } from '../core/recovery.ts';
-import type { Service } from '../core/service.ts';
 import type { Settings } from '../core/settings.ts';
 import { type GateState, type OpenOperation, type Store, StoreUnavailable } from '../core/store.ts';
 import { type Clock, sleep } from '../ops/clock.ts';
@@ -25,8 +24,8 @@ export interface RecoveryParts {
   readonly restoreGates: (gates: readonly GateState[]) => void;
   /** Holds them for the callers that are gone. */
   readonly restoreOperations: (open: readonly OpenOperation[]) => void;
-  /** Runs an operation that has its row, where calls like it find it. */
-  readonly run: Service;
+  /** Runs an operation that has its row, where calls like it find it; null when one of them runs it already. */
+  readonly resume: (exchange: Exchange) => Promise<Outcome> | null;
 }
 
 /** The job. */
@@ -180,9 +179,12 @@ class Pass {
   }
 
   async #run(operation: Operation, exchange: Exchange): Promise<void> {
-    let early: Outcome | null = null;
     try {
-      early = await this.#parts.run(exchange);
+      const early = await this.#parts.resume(exchange);
+      if (early === null) {
+        this.#left.push(operation.id);
+        return;
+      }
       const outcome = (await early.settled) ?? early;
       streamOf(outcome)?.discard();
       const young = this.#clock.wall() - (operation.sentAtMs ?? 0) < LOOK_AGAIN_FOR_MS;

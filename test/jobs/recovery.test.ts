@@ -22,6 +22,8 @@ async function rig(rows: readonly Operation[], own: EndpointPolicy = GUARDED) {
   const inner = new HandDriven();
   const held: OpenOperation[] = [];
   const gates: GateState[] = [];
+  /** A caller runs them already, when they are to be resumed for the first time. */
+  const busy = new Set<string>();
   const stopping = new AbortController();
   let ids = 0;
   const recovery = createRecovery({
@@ -31,7 +33,7 @@ async function rig(rows: readonly Operation[], own: EndpointPolicy = GUARDED) {
     newId: () => `run-${++ids}`,
     restoreGates: (given) => gates.push(...given),
     restoreOperations: (open) => held.push(...open),
-    run: inner.service,
+    resume: (exchange) => (busy.delete(exchange.operation?.id ?? '') ? null : inner.service(exchange)),
   });
   /** Answers the run of an operation. */
   const answer = async (id: string, outcome: Outcome, looks: readonly LookRecord[] = []): Promise<Exchange> => {
@@ -43,7 +45,7 @@ async function rig(rows: readonly Operation[], own: EndpointPolicy = GUARDED) {
     return call.exchange;
   };
   const runs = (): (string | undefined)[] => inner.calls.map(({ exchange }) => exchange.operation?.id);
-  return { clock, store, named, inner, held, gates, stopping, recovery, answer, runs };
+  return { clock, store, named, inner, held, gates, busy, stopping, recovery, answer, runs };
 }
 
 /** A row of a minute before the start of the virtual clock. */
@@ -165,6 +167,19 @@ describe('crash recovery', () => {
     await ended;
     expect(r.runs()).toEqual(['a', 'b', 'a', 'a']);
     expect(r.clock.pending).toBe(0);
+  });
+
+  it('leaves a run to the caller that has begun it, and sees later whether that settled it', async () => {
+    const r = await rig([row({ id: 'a' }), row({ id: 'b' })]);
+    r.busy.add('a').add('b');
+    await r.recovery.restore(r.clock);
+    const ended = r.recovery.run(r.clock, r.stopping.signal);
+    await r.clock.settle();
+    await r.store.change('a', { state: 'succeeded', updatedAtMs: 1 });
+    await r.clock.advance(10_000);
+    expect(r.runs()).toEqual(['b']);
+    await r.answer('b', answered(200));
+    await ended;
   });
 
   it('ends with the process: what runs is told, what waits is left in the ledger', async () => {
