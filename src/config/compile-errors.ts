@@ -22,7 +22,8 @@ export function compileEntry(entry: ErrorEntry, origin: string, report: Report):
   };
 }
 
-function compileCondition(when: When, report: Report): ErrorCondition {
+/** Compiles a condition; a pattern that does not compile is reported and matches nothing. */
+export function compileCondition(when: When, report: Report): ErrorCondition {
   const pattern = (name: 'message' | 'body'): RegExp | null => {
     const source = when[name];
     if (!source) return null;

@@ -1,6 +1,7 @@
 import { parseTemplate, shapeOf } from '../core/match.ts';
 import { nearest } from '../core/nearest.ts';
 import { compileEntry } from './compile-errors.ts';
+import { checkRecipes } from './compile-recipes.ts';
 import type { ReadRow, RowReport } from './compile-rows.ts';
 import { checkCondition } from './conditions.ts';
 import { type Fault, fault, type Path } from './faults.ts';
@@ -28,7 +29,7 @@ export async function readOwnRows(
   const texts = shipped.map(({ template }) => template.text);
   let strangers = 0;
   const shippedShapes = new Set(shipped.map(({ template }) => shapeOf(template)));
-  for (const [i, { errors, ...row }] of (parts.config.endpoints ?? []).entries()) {
+  for (const [i, { errors, reconcile, ...row }] of (parts.config.endpoints ?? []).entries()) {
     const index = parts.rowIndexes[i] ?? i;
     const report = reporter(parts.places, index, faults);
     const template = parseTemplate(row.match);
@@ -53,13 +54,18 @@ export async function readOwnRows(
     }
     shapes.set(shape, index);
     await checkConditions(row, report);
+    await checkRecipes(reconcile ?? [], report);
     const rules = (errors ?? []).map((entry, n) =>
       compileEntry(entry, lineOf(parts.places, ['endpoints', index, 'errors', n]), (path, message, allowed) =>
         report('error', ['errors', n, ...path], message, allowed),
       ),
     );
+    const recipes = (reconcile ?? []).map((entry, n) => ({
+      entry,
+      origin: lineOf(parts.places, ['endpoints', index, 'reconcile', n]),
+    }));
     if (before === undefined)
-      rows.push({ row, template, rules, origin: lineOf(parts.places, ['endpoints', index]), report });
+      rows.push({ row, template, rules, recipes, origin: lineOf(parts.places, ['endpoints', index]), report });
   }
   return rows;
 }

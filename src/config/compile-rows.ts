@@ -6,11 +6,12 @@
 
 import { createMatcher, namesOf, parseTemplate, pathShapeOf, shapeOf, type Template } from '../core/match.ts';
 import { nearest } from '../core/nearest.ts';
-import type { AnswerPromise, EndpointPolicy, ErrorRule } from '../core/policy.ts';
+import type { AnswerPromise, EndpointPolicy, ErrorRule, ReconcileEntry } from '../core/policy.ts';
 import type { EndpointMatch } from '../core/settings.ts';
 import type { OperationClass } from '../core/verdict.ts';
 import { type Report, repeatsBlindly } from './compile-errors.ts';
 import { breakerFaults, type CompiledSections, compileSections, ms } from './compile-policy.ts';
+import { compileRecipe, exampleTarget, type WrittenRecipe } from './compile-recipes.ts';
 import { createCondition } from './conditions.ts';
 import { type Filled, overlay } from './overlay.ts';
 import { SHIPPED_PROFILES } from './profiles.ts';
@@ -20,9 +21,10 @@ import type { EndpointRow } from './schema-rows.ts';
 
 /** A row whose template and error entries are compiled. */
 export interface ReadRow {
-  readonly row: Omit<EndpointRow, 'errors'>;
+  readonly row: Omit<EndpointRow, 'errors' | 'reconcile'>;
   readonly template: Template;
   readonly rules: readonly ErrorRule[];
+  readonly recipes: readonly WrittenRecipe[];
   /** Where it stands: `config/intercom.yaml:220`. */
   readonly origin: string;
   /** For a row of the file: takes faults, with paths inside the row. */
@@ -44,6 +46,7 @@ export interface RowParts {
   readonly shipped: readonly ReadRow[];
   readonly own: readonly ReadRow[];
   readonly generic: readonly ErrorRule[];
+  readonly stampsEvents: boolean;
 }
 
 /** All policies, and how a request finds its own. */
@@ -87,15 +90,28 @@ export function compileRows(parts: RowParts): CompiledRows {
   const other = classes((operationClass) => compiler.other(operationClass));
   policies.push(...Object.values(other));
   const matcher = createMatcher(rules);
-  return {
-    policies,
-    match: (method, path) => {
-      const found = matcher(method, path);
-      if (found === null) return { policy: other[classOf(method)], params: {} };
-      return { policy: found.value(method), params: found.params };
-    },
+  const match: CompiledRows['match'] = (method, path) => {
+    const found = matcher(method, path);
+    if (found === null) return { policy: other[classOf(method)], params: {} };
+    return { policy: found.value(method), params: found.params };
   };
+  for (const row of parts.own) checkLooks(row, match);
+  return { policies, match };
 }
+
+/** A look must change nothing. */
+function checkLooks({ recipes, template, report }: ReadRow, match: CompiledRows['match']): void {
+  for (const [n, written] of recipes.entries()) {
+    const { request } = compileRecipe(written, n, { template, report: null }, template, false);
+    const [path = ''] = exampleTarget(request).split('?');
+    const { policy } = match(request.method, path);
+    if (policy.operationClass === 'read') continue;
+    const what = `${request.method} ${path} is no read: its class is ${policy.operationClass}`;
+    report?.('error', ['reconcile', n, 'request'], what, 'GET, or an operation of class read');
+  }
+}
+
+const DEFAULT_ID: readonly string[] = ['id'];
 
 /** The sections that a row sets. */
 function sectionsOf(row: ReadRow['row']): PolicySections {
@@ -142,6 +158,9 @@ class RowCompiler {
       idempotentIf: null,
       guardedBy: null,
       guardedForMs: null,
+      reconcile: [],
+      answerId: DEFAULT_ID,
+      stamp: null,
       profile: this.#parts.profile,
       mode: this.#parts.mode,
       ...this.#sections(this.#parts.profile, []),
@@ -153,7 +172,7 @@ class RowCompiler {
 
   policy(template: Template, stack: readonly ReadRow[], operationClass: OperationClass): EndpointPolicy {
     const rows = stack.map(({ row }) => row);
-    const last = <K extends keyof EndpointRow>(name: Exclude<K, 'errors'>) =>
+    const last = <K extends keyof EndpointRow>(name: Exclude<K, 'errors' | 'reconcile'>) =>
       rows.reduce<NonNullable<EndpointRow[K]> | null>((found, row) => row[name] ?? found, null);
     const profile = last('profile') ?? this.#parts.profile;
     const [idempotentIf, guardedBy, guardedFor] = [last('idempotent_if'), last('guarded_by'), last('guarded_for')];
@@ -169,6 +188,9 @@ class RowCompiler {
       idempotentIf: idempotentIf === null ? null : createCondition(idempotentIf),
       guardedBy: guardedBy === null ? null : createCondition(guardedBy),
       guardedForMs: guardedFor === null ? null : ms(guardedFor),
+      reconcile: operationClass === 'create' ? this.#recipes(stack, template) : [],
+      answerId: last('answer_id')?.split('.') ?? DEFAULT_ID,
+      stamp: this.#parts.stampsEvents ? last('stamp') : null,
       profile,
       mode: this.#parts.mode,
       ...this.#sections(profile, stack),
@@ -178,6 +200,13 @@ class RowCompiler {
     };
     for (const row of stack) this.#inspect(row, policy);
     return policy;
+  }
+
+  #recipes(stack: readonly ReadRow[], template: Template): readonly ReconcileEntry[] {
+    const empty = stack.findLast(({ row }) => row.answer)?.row.answer === 'empty';
+    return stack
+      .toReversed()
+      .flatMap((giver) => giver.recipes.map((written, n) => compileRecipe(written, n, giver, template, empty)));
   }
 
   /** A shipped row is weaker than the profile, a row of the file stronger. */
@@ -224,8 +253,15 @@ class RowCompiler {
     return { kind: 'template', template: filled };
   }
 
-  #inspect({ row, template, rules, report }: ReadRow, policy: EndpointPolicy): void {
+  #inspect({ row, template, rules, recipes, report }: ReadRow, policy: EndpointPolicy): void {
     if (report === null) return;
+    if (policy.operationClass !== 'create' && template.method !== '*' && recipes.length > 0)
+      report(
+        'error',
+        ['reconcile'],
+        `is for creates: the class of the row is ${policy.operationClass}`,
+        'class: create',
+      );
     if (row.profile && !Object.hasOwn(this.#profiles, row.profile)) {
       const names = Object.keys(this.#profiles);
       report('error', ['profile'], 'no such profile', names.join(', '), nearest(row.profile, names));

@@ -4,8 +4,8 @@ import { nearest } from '../core/nearest.ts';
 import type { ErrorRule } from '../core/policy.ts';
 import type { ClientAccess, ListenAddress, Settings, UpstreamSettings } from '../core/settings.ts';
 import { compileEntry } from './compile-errors.ts';
-import { readOwnRows } from './compile-own-rows.ts';
 import { compileNotify } from './compile-notify.ts';
+import { readOwnRows } from './compile-own-rows.ts';
 import {
   breakerFaults,
   compileDeadLetters,
@@ -82,6 +82,7 @@ class Compiler {
       shipped: rows,
       own: await readOwnRows(this.#parts, rows, this.faults),
       generic,
+      stampsEvents: effective.events?.stamp_created_at ?? true,
     });
     return {
       listen,
@@ -91,6 +92,7 @@ class Compiler {
       tls,
       upstream,
       data: this.#parts.resolve(effective.data ?? 'data'),
+      dataKeyFile: effective.data_key_file ? this.#parts.resolve(effective.data_key_file) : null,
       limits: compileLimits(effective.limits as Filled<NonNullable<ConfigFile['limits']>>),
       deadLetters: compileDeadLetters(effective.dead_letters as Filled<NonNullable<ConfigFile['dead_letters']>>),
       redrive: compileRedrive(effective.redrive as Filled<NonNullable<ConfigFile['redrive']>>),
@@ -188,10 +190,11 @@ function readOnce(shipped: Shipped): { rows: ReadRow[]; generic: ErrorRule[] } {
   let read = readShipped.get(shipped);
   if (read === undefined) {
     read = {
-      rows: shipped.operations.map(({ row, errors, line }) => ({
+      rows: shipped.operations.map(({ row, errors, reconcile, line }) => ({
         row,
         template: checkedTemplate(row.match),
         rules: errors.map(compileShipped),
+        recipes: reconcile.map((each) => ({ entry: each.entry, origin: shippedOrigin(each.line) })),
         origin: shippedOrigin(line),
         report: null,
       })),

@@ -62,6 +62,70 @@ export const errorEntry = z.strictObject(
   { error: structure('an entry such as { when: { status: 409 }, verdict: permanent }') },
 );
 
+const REQUEST = 'a read such as GET /contacts/{id}, or { method: POST, path: /contacts/search, body: F }';
+const PATH = 'a path that starts with /, with {name} and {$expression}';
+const targetValue = textValue(PATH, /^\/[^\s#]{0,2000}$/);
+const EXPRESSION_TEXT = /^[^\0]{1,4096}$/;
+/** A JSONata expression, on as many lines as it takes. */
+function expression(says: string) {
+  return key(textValue('a JSONata expression', EXPRESSION_TEXT), says);
+}
+
+const lookRequest = z.union(
+  [
+    textValue(REQUEST, /^[A-Z]+ \/[^\0\r\n#]{0,2000}$/),
+    z.strictObject({
+      method: word(['GET', 'POST']).meta({ description: 'The method.' }),
+      path: targetValue.meta({ description: 'Path and query.' }),
+      body: expression('Gives the body: a JSONata expression over the body of the lost request.'),
+    }),
+  ],
+  { error: REQUEST },
+);
+const RESEND = 'true, false, or a duration from 1m to 24h';
+
+/** One way to see whether a lost create landed. */
+export const reconcileEntry = z
+  .strictObject(
+    {
+      on_error: key(when, 'An error of a later attempt that shows the object in the way; instead of `probe`.'),
+      probe: key(
+        word(['direct', 'search']),
+        'Looks after the loss: `direct` does not lag, `search` may lag by minutes; instead of `on_error`.',
+      ),
+      if: expression('The requests that it speaks of (JSONata over the body); all when left out.'),
+      request: lookRequest.meta({
+        description:
+          'What is read. `{name}`: from the path, or a named group of `on_error`. `{$expression}`: JSONata over the body of the lost request; without a result the entry does not apply.',
+      }),
+      landed: expression(
+        'Picks the created object out of the answer (JSONata). Also there: `$request`, `$params`, `$sent_at`, `$since` (epoch seconds), `$text(html)`, `$same(found, wanted)`.',
+      ),
+      as: expression('Turns the object into what the create answers (JSONata); `$probe` is the whole answer.'),
+      full: key(
+        textValue('a read such as GET /tickets/{$.id}', /^GET \/[^\0\r\n#]{0,2000}$/),
+        'Reads the whole object, where the answer shows a part of it; `{$expression}` is over the match.',
+      ),
+      status: key(integerValue(200, 299), 'What the create answers with; 200, or 202 for one that answers nothing.'),
+      more: expression(
+        'Out of the answer the path of a page that is read instead, such as the last one (JSONata); without a result it is this page.',
+      ),
+      any_age: flag('Counts however old the object is: a key of the request proves that it is the one.', false),
+      after: key(durationValue('100ms', '5m'), 'One look so long after the loss, instead of several.'),
+      resend_if_absent: key(
+        z.union([z.boolean(), durationValue('1m', '24h')], { error: RESEND }),
+        'What follows when it is absent: sent again once, never, or by the queue after so long.',
+        false,
+      ),
+    },
+    { error: structure('an entry such as { probe: direct, request: GET /tags, landed: F }') },
+  )
+  .refine((given) => (given.on_error ?? null) !== null || (given.probe ?? null) !== null, {
+    error: 'on_error or probe',
+  })
+  .refine((given) => !given.on_error || !given.probe, { error: 'on_error or probe, not both' })
+  .refine((given) => !given.probe || given.landed, { error: 'landed, for a probe' });
+
 const answerTemplate = z.record(z.string().max(100), z.union([z.string(), z.number(), z.boolean()]));
 const ANSWER = 'json, empty, any, or an object to answer with';
 const EXPRESSION = 'a JSONata expression over the request body';
@@ -91,6 +155,16 @@ export const endpointRow = z.strictObject(
       durationValue('1s', '30d'),
       'How long after the first sending the guard holds; always when left out.',
     ),
+    reconcile: key(
+      listOf(reconcileEntry, 20, 'a list of reconcile entries'),
+      'How to see whether a create landed whose answer was lost; they stand before the shipped ones (docs/layers/reconcile.md).',
+    ),
+    answer_id: text(
+      'Where the id of the created object stands in a success; of a list the last item counts.',
+      'id',
+      'names joined by dots, such as conversation_id or parts.id',
+    ),
+    stamp: choice('The field that is set to the time of the call when the caller left it out.', null, ['created_at']),
     answer: key(
       z.union([word(['json', 'empty', 'any']), answerTemplate], { error: ANSWER }),
       'What a success carries; an object is also the answer of a repeated call whose first had succeeded. `{name}` is filled from the path.',
@@ -110,3 +184,5 @@ export const shippedMap = z.strictObject({ operations: z.array(endpointRow), gen
 export type EndpointRow = z.infer<typeof endpointRow>;
 /** An error entry as it was written. */
 export type ErrorEntry = z.infer<typeof errorEntry>;
+/** A reconcile entry as it was written. */
+export type RecipeEntry = z.infer<typeof reconcileEntry>;

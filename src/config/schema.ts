@@ -7,6 +7,7 @@ import {
   duration,
   example,
   file,
+  flag,
   integer,
   integerValue,
   key,
@@ -146,8 +147,9 @@ export const configFile = z.strictObject(
       'TLS for the proxy’s listener; plain HTTP when unset.',
     ),
     upstream,
-    data: file(
-      'Where the ledger lives: one folder per instance, made when it is missing (docs/ledger.md). Default ./data.',
+    data: file('The folder of the ledger, one per instance, made when it is missing (docs/ledger.md). Default ./data.'),
+    data_key_file: file(
+      'The key that seals what the ledger holds, 32 bytes. Unset: holdfast.key in `data`, made at the first start.',
     ),
     limits,
     defaults: section(policySections, 'What every endpoint inherits; a profile or a row overrides any part.'),
@@ -174,6 +176,15 @@ export const configFile = z.strictObject(
           ],
         },
       ],
+    ),
+    events: section(
+      {
+        stamp_created_at: flag(
+          'POST /events without `created_at` gets the time of the call: Intercom then drops a second sending. The one change that is made to a body.',
+          true,
+        ),
+      },
+      'Data events.',
     ),
     dead_letters: section(
       {

@@ -2,18 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Filled } from './overlay.ts';
 import type { ConfigFile, PolicySections } from './schema.ts';
-import type { EndpointRow, ErrorEntry } from './schema-rows.ts';
+import type { EndpointRow, ErrorEntry, RecipeEntry } from './schema-rows.ts';
 
-/** An error entry, with the line of the file that it came from. */
-export interface ShippedEntry {
-  readonly entry: ErrorEntry;
+/** An entry of a list, with the line of the file that it came from. */
+export interface ShippedEntry<T = ErrorEntry> {
+  readonly entry: T;
   readonly line: number;
 }
 
-/** A row of the shipped map; its error entries stand beside it, with their lines. */
+/** A row of the shipped map; its lists of entries stand beside it, with their lines. */
 export interface ShippedRow {
-  readonly row: Omit<EndpointRow, 'errors'>;
+  readonly row: Omit<EndpointRow, 'errors' | 'reconcile'>;
   readonly errors: readonly ShippedEntry[];
+  readonly reconcile: readonly ShippedEntry<RecipeEntry>[];
   readonly line: number;
 }
 

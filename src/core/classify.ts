@@ -68,7 +68,7 @@ export interface Classification {
 }
 
 /** How much of an error `body:` patterns search, in characters: a pattern may take quadratic time, and errors say it early. */
-const PATTERN_TEXT_MAX = 8192;
+export const PATTERN_TEXT_MAX = 8192;
 
 const PLAIN_OK: Classification = Object.freeze({ verdict: OK, rule: null, mapped: true, code: null, message: null });
 const PLAIN_OK_READ: Classification = Object.freeze({ ...PLAIN_OK, verdict: OK_READ });

@@ -6,8 +6,9 @@
 
 import type { Readable } from 'node:stream';
 import type { FailureKind, Sent } from './outcome.ts';
-import type { EndpointPolicy } from './policy.ts';
+import type { ConflictRecipe, EndpointPolicy } from './policy.ts';
 import type { RawHeaders } from './raw-headers.ts';
+import type { LookResult } from './reconcile.ts';
 import type { Effect, OperationClass, VerdictClass } from './verdict.ts';
 
 /** The request's body. A stream can be sent once only: it makes the exchange unrepeatable as soon as it is opened. */
@@ -27,7 +28,8 @@ export type WaitReason =
   | 'breaker'
   | 'bulkhead'
   | 'order'
-  | 'idempotency';
+  | 'idempotency'
+  | 'reconcile';
 
 /** One try on the wire, as the history keeps it. */
 export interface AttemptRecord {
@@ -79,7 +81,7 @@ export interface Exchange {
   /** The raw request target, path and query, byte for byte. */
   readonly target: string;
   /** End-to-end fields as they will be sent, `Via` included, without `Host` and without our own request headers. */
-  readonly headers: RawHeaders;
+  headers: RawHeaders;
   /** As it will be sent: as the caller sent it, but for `events.stamp_created_at`. */
   body: RequestBody;
   /** Monotonic ms. */
@@ -127,6 +129,10 @@ export interface Exchange {
   operationClass: OperationClass | null;
   /** The upstream itself refuses a second one (`guarded_by`); looked at only when the effect of a create is unknown. */
   guarded: boolean;
+  /** What the last attempt ran into, when an earlier one may have taken effect and a recipe speaks of it. */
+  conflict: Conflict | null;
+  /** Looks for this create, oldest first; they are no attempts of it. */
+  readonly looks: LookRecord[];
   /** Why it was not sent again, when it was not. */
   withheld: WithheldReason | null;
   /** The operation in the ledger that this call runs; null when it needs none. */
@@ -153,8 +159,34 @@ export interface OperationRun {
 export interface Doubt {
   /** Looks that found nothing so far. */
   readonly looks: number;
+  /**
+   * Epoch ms: the end of the earlier run, or the start of this process when that run had none. Whatever it sent last may
+   * land later than that, so looks are timed from here and not from the first send.
+   */
+  readonly lostAtMs: number;
   /** Only one look, nothing is sent: the caller re-sent an operation of unknown outcome (semantics §6). */
   readonly lookOnly: boolean;
+}
+
+/** One look for a lost create, as the history keeps it. */
+export interface LookRecord {
+  /** From 1. */
+  readonly n: number;
+  /** Wall time, epoch ms. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** `GET /contacts/7/notes`: what was asked. */
+  readonly request: string;
+  /** Null when there was no answer. */
+  readonly status: number | null;
+  readonly result: LookResult;
+}
+
+/** An error of a later attempt that names what stands in its way: perhaps what an earlier one made. */
+export interface Conflict {
+  readonly recipe: ConflictRecipe;
+  /** The named groups of the recipe's patterns. */
+  readonly names: Readonly<Record<string, string>>;
 }
 
 /** What an exchange starts with. */
@@ -206,6 +238,8 @@ export function newExchange(start: ExchangeStart): Exchange {
     upstreamMs: 0,
     operationClass: null,
     guarded: false,
+    conflict: null,
+    looks: [],
     withheld: null,
     operation: null,
     onDelivered: null,
@@ -228,7 +262,7 @@ export function mayHaveTakenEffect(exchange: Exchange): boolean {
 
 /** What all attempts so far did together: `applied` when one surely did, `unknown` when one may have. */
 export function effectOfAttempts(exchange: Exchange): Effect {
-  let effect: Effect = 'none';
+  let effect: Effect = exchange.operation?.doubt ? 'unknown' : 'none';
   for (const attempt of exchange.attempts) {
     if (attempt.effect === 'applied') return 'applied';
     if (attempt.effect === 'unknown') effect = 'unknown';

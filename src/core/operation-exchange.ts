@@ -51,7 +51,9 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
     id: operation.id,
     recorded: true,
     sentAtMs: operation.sentAtMs,
-    doubt: isInDoubt(operation) ? { looks: operation.looks, lookOnly: run.lookOnly || !operation.bodyKept } : null,
+    doubt: isInDoubt(operation)
+      ? { looks: operation.looks, lostAtMs: operation.updatedAtMs, lookOnly: run.lookOnly || !operation.bodyKept }
+      : null,
   };
   return exchange;
 }

@@ -107,6 +107,60 @@ export interface ErrorRule {
   readonly origin: string;
 }
 
+/** A part of a request that a look sends: text, the value of a name, or a JSONata expression over the lost request's body. */
+export type RequestPart =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'expression'; readonly expression: Expression };
+
+/** The read that shows whether a lost create landed. */
+export interface LookRequest {
+  readonly method: string;
+  /** Path and query, in order; what is filled in is percent-encoded. */
+  readonly target: readonly RequestPart[];
+  /** Gives the body out of that of the lost request; null for none. */
+  readonly body: Expression | null;
+}
+
+interface RecipeBase {
+  readonly request: LookRequest;
+  /** Picks the matches out of the look's answer; null: the answer is the match. */
+  readonly landed: Expression | null;
+  /** Turns the match into what the create would have answered; null: it is that already. */
+  readonly as: Expression | null;
+  /** What the create answers with. */
+  readonly status: number;
+  /** Out of the answer the target of another page that is read instead, such as the last one; null for one page. */
+  readonly more: Expression | null;
+  /** True for the requests that the entry speaks of; null for all. */
+  readonly holdsFor: Expression | null;
+  /** Reads the whole of a match of which the answer shows a part; its expressions are over the match. */
+  readonly full: LookRequest | null;
+  /** The match proves itself by a key of the request: it counts however old it is. */
+  readonly anyAge: boolean;
+  /** Where it stands, for `explain`. */
+  readonly origin: string;
+}
+
+/** On a later attempt only: an error that names the object that stands in the way, which may be our own. */
+export interface ConflictRecipe extends RecipeBase {
+  readonly kind: 'on_error';
+  /** Named groups of its patterns are names in `request`. */
+  readonly when: ErrorCondition;
+}
+
+/** How to look for a create whose outcome is unknown. */
+export interface ProbeRecipe extends RecipeBase {
+  readonly kind: 'direct' | 'search';
+  /** When to look, ms after the loss, ascending. */
+  readonly looksAtMs: readonly number[];
+  /** Absent: sent again once (true), never (false), or by the queue so many ms after it was first sent. */
+  readonly resendIfAbsent: boolean | number;
+}
+
+/** One entry of a row's `reconcile` list (semantics §7). */
+export type ReconcileEntry = ConflictRecipe | ProbeRecipe;
+
 /** What a success of the endpoint carries. A template fills `{name}` from the path. */
 export type AnswerPromise =
   | { readonly kind: 'any' }
@@ -129,6 +183,12 @@ export interface EndpointPolicy {
   readonly guardedBy: BodyCondition | null;
   /** How long after the first send the guard holds; null for always. */
   readonly guardedForMs: number | null;
+  /** How to see whether a lost create landed: own entries, then the shipped ones. Empty: nobody can. */
+  readonly reconcile: readonly ReconcileEntry[];
+  /** Where the id of the created object stands in a success: `['id']`. A list on the way means its last item. */
+  readonly answerId: readonly string[];
+  /** The field that is set to the time when the caller left it out; null for none. */
+  readonly stamp: 'created_at' | null;
   readonly profile: string;
   /** `observe`: classify, count and log what would be done, change nothing. */
   readonly mode: 'enforce' | 'observe';

@@ -88,6 +88,8 @@ export interface Settings {
   readonly upstream: UpstreamSettings;
   /** The folder of the ledger, absolute. */
   readonly data: string;
+  /** The file of its key, absolute; null for `holdfast.key` in the folder, made at the first start. */
+  readonly dataKeyFile: string | null;
   readonly limits: Limits;
   readonly deadLetters: DeadLetterSettings;
   readonly redrive: RedriveSettings;

@@ -5,12 +5,12 @@
  */
 
 import type { AnswerFacts, Classification } from '../core/classify.ts';
-import { classify, requestIdOf } from '../core/classify.ts';
-import { type BodyCondition, readErrorBody, wholeJson } from '../core/error-body.ts';
-import { type Exchange, mayHaveTakenEffect } from '../core/exchange.ts';
+import { classify, matches, PATTERN_TEXT_MAX, requestIdOf } from '../core/classify.ts';
+import { type BodyCondition, type ErrorFacts, readErrorBody, wholeJson } from '../core/error-body.ts';
 import { excerptOf } from '../core/excerpt.ts';
+import { type Conflict, type Exchange, mayHaveTakenEffect } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { Limits } from '../core/policy.ts';
+import type { ErrorCondition, Limits } from '../core/policy.ts';
 import { headerOf } from '../core/raw-headers.ts';
 import type { OperationClass, Verdict } from '../core/verdict.ts';
 import type { Events } from '../ops/events.ts';
@@ -61,11 +61,50 @@ async function judgeAtLength(
   const answer = await answerFacts(parts.limits(), exchange, seen);
   const operationClass = await operationClassOf(exchange);
   const found = classifyWith(parts, exchange, seen, answer, operationClass);
+  if (operationClass !== 'create') return conclude(parts, exchange, seen, times, answer, found);
+  exchange.conflict = conflictOf(exchange, answer);
   const { guardedBy } = exchange.policy;
-  if (found.verdict.effect === 'unknown' && operationClass === 'create' && guardedBy !== null) {
-    exchange.guarded = await guardedBy.holds(jsonOf(exchange.body));
+  const { verdict } = found;
+  if (verdict.class === 'ok' || verdict.effect === 'none' || guardedBy === null) {
+    return conclude(parts, exchange, seen, times, answer, found);
   }
-  return conclude(parts, exchange, seen, times, answer, found);
+  exchange.guarded = await guardedBy.holds(jsonOf(exchange.body));
+  const repeatable = verdict.repeatable || guardHolds(exchange, times);
+  return conclude(parts, exchange, seen, times, answer, { ...found, verdict: { ...verdict, repeatable } });
+}
+
+/**
+ * Whether the upstream itself will refuse, or drop, the same request (semantics §2). Not without an operation: nobody would
+ * tell the caller whose object it is that the repeat ran into.
+ */
+function guardHolds({ guarded, body, operation, attempts, policy }: Exchange, times: AttemptTimes): boolean {
+  if (!guarded || body.kind === 'stream' || operation === null) return false;
+  const { guardedForMs, retry } = policy;
+  if (guardedForMs === null) return true;
+  const firstSentAtMs = operation.sentAtMs ?? attempts[0]?.startedAtMs ?? times.startedAtMs;
+  const latestMs = times.startedAtMs + times.durationMs + Math.max(retry.maxDelayMs, retry.maxWaitMs);
+  return latestMs - firstSentAtMs <= guardedForMs;
+}
+
+/** What a repeat ran into, when it may have been made by an earlier attempt. `reconcile` finds out whether it was. */
+function conflictOf(exchange: Exchange, answer: AnswerFacts | null): Conflict | null {
+  const { policy, operation } = exchange;
+  if (answer === null || answer.error === null || operation === null || !mayHaveTakenEffect(exchange)) return null;
+  const facts = { policy, operationClass: 'create', bodyRepeatable: true, afterUnknown: true, answer } as const;
+  for (const recipe of policy.reconcile) {
+    if (recipe.kind !== 'on_error' || !matches(recipe.when, { ...facts, failure: null, receivedAtMs: 0 })) continue;
+    return { recipe, names: namesIn(recipe.when, answer.error) };
+  }
+  return null;
+}
+
+/** The named groups of the patterns that fit. */
+function namesIn({ message, body }: ErrorCondition, error: ErrorFacts): Record<string, string> {
+  const groups = [
+    ...(body === null ? [] : [body.exec(error.text.slice(0, PATTERN_TEXT_MAX))]),
+    ...(message === null ? [] : error.messages.map((each) => message.exec(each))),
+  ];
+  return Object.assign({}, ...groups.map((found) => found?.groups ?? {})) as Record<string, string>;
 }
 
 async function answerFacts(limits: Limits, exchange: Exchange, seen: Sighting): Promise<AnswerFacts | null> {
@@ -169,7 +208,7 @@ function conclude(
   if (answer !== null && exchange.policy.mode === 'observe') return passOn(parts, seen, answer.status, verdict);
   const status = seen.status ?? 0;
   // Before the failure: the status alone says that it was done, also when the words behind it break off.
-  if (found.rule?.when.afterUnknown === true && verdict.class === 'ok' && status >= 400) {
+  if (found.rule?.when.afterUnknown === true && verdict.class === 'ok' && status >= 400 && exchange.conflict === null) {
     return doneBefore(parts, exchange, seen, verdict);
   }
   if (failure !== null || broken) {

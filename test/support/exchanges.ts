@@ -78,6 +78,8 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     upstreamMs: 0,
     operationClass: null,
     guarded: false,
+    conflict: null,
+    looks: [],
     withheld: null,
     operation: null,
     onDelivered: null,

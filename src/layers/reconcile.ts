@@ -1,0 +1,292 @@
+/**
+ * Reconcile: a create whose outcome is unknown is looked for before anything is sent again (semantics §7). It stands outside
+ * retry, which executes what is safe, and inside the deadline, which answers its caller when the time is up: the search
+ * goes on behind it until it is settled, because holds and replays serve what it finds. When and how often is decided in
+ * `core/reconcile.ts`; what to ask and what a match is, in the endpoint map.
+ *
+ * The obvious other choice, to look inside retry as one more kind of attempt, would count looks as attempts and end the
+ * search with the retries.
+ */
+
+import { type Conflict, type Exchange, noteWait, type OperationRun } from '../core/exchange.ts';
+import { type Answered, type Outcome, streamOf } from '../core/outcome.ts';
+import type { ProbeRecipe } from '../core/policy.ts';
+import {
+  beginSearch,
+  createdAtMs,
+  earliestMs,
+  idOf,
+  judgeSight,
+  type LookResult,
+  mayResend,
+  nextStep,
+  type Search,
+} from '../core/reconcile.ts';
+import type { Layer, Service } from '../core/service.ts';
+import type { ClockDifference } from '../core/status.ts';
+import type { Store } from '../core/store.ts';
+import { sleep } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+import { jsonOf } from './operation-class.ts';
+import { Desk } from './reconcile-desk.ts';
+import {
+  ask,
+  type LookParts,
+  type LookTimes,
+  matchesIn,
+  type Question,
+  questionFor,
+  wholeOf,
+} from './reconcile-look.ts';
+import {
+  landedAnswer,
+  lastEffectIsNone,
+  leftOpen,
+  notOurs,
+  unknown,
+  withoutEffect,
+  withoutStream,
+} from './reconcile-outcomes.ts';
+
+/** What the layer is made of. */
+export interface ReconcileParts extends LookParts {
+  readonly events: Pick<Events, 'reconciled'>;
+  readonly store: Pick<Store, 'claimed'>;
+  /** Null while nothing is known of the upstream's clock. */
+  readonly clockSkew: () => ClockDifference | null;
+}
+
+/** Looks for creates whose outcome is unknown. A call without an operation passes by. */
+export function reconcile(parts: ReconcileParts): Layer {
+  const desk = new Desk(parts.store);
+  return (inner) => (exchange) => {
+    const { operation, policy, operationClass } = exchange;
+    const isCreate = (operationClass ?? policy.operationClass) === 'create';
+    if (operation === null || !isCreate) return inner(exchange);
+    return new LostCreate(parts, desk, inner, exchange, operation).run();
+  };
+}
+
+/** How a search ended. */
+type Finding =
+  | { readonly kind: 'landed'; readonly answer: Answered }
+  | { readonly kind: 'absent' | 'undecided'; readonly recipe: ProbeRecipe | null };
+
+/** What a look has shown. `older`: what stands in the way was there before, or is another call's. */
+type Sighting = { readonly result: LookResult | 'older'; readonly answer: Answered | null };
+
+/** When a conflict is looked into, ms after it: the object is named, so nothing lags. */
+const CONFLICT_LOOKS_MS = [1, 500, 2000, 5000];
+
+/** One create, from its sending to the end of all doubt. */
+class LostCreate {
+  readonly #parts: ReconcileParts;
+  readonly #desk: Desk;
+  readonly #inner: Service;
+  readonly #exchange: Exchange;
+  readonly #operation: OperationRun;
+
+  constructor(parts: ReconcileParts, desk: Desk, inner: Service, exchange: Exchange, operation: OperationRun) {
+    this.#parts = parts;
+    this.#desk = desk;
+    this.#inner = inner;
+    this.#exchange = exchange;
+    this.#operation = operation;
+  }
+
+  async run(): Promise<Outcome> {
+    let outcome: Outcome | null = null;
+    this.#desk.enter(this.#exchange);
+    try {
+      outcome = await this.#settle();
+      return outcome;
+    } finally {
+      this.#desk.leave(this.#exchange, outcome);
+    }
+  }
+
+  async #settle(): Promise<Outcome> {
+    const exchange = this.#exchange;
+    let resent = this.#operation.doubt?.lookOnly ?? false;
+    let isAbsent = false;
+    let outcome = this.#operation.doubt === null ? await this.#inner(exchange) : null;
+    for (;;) {
+      if (outcome !== null) {
+        if (exchange.operationClass === 'idempotent') return outcome;
+        if (exchange.conflict !== null && outcome.kind === 'answered' && outcome.status >= 400) {
+          return this.#confirm(outcome, exchange.conflict);
+        }
+        if (outcome.verdict.class === 'ok' || outcome.verdict.effect === 'none') return outcome;
+        if (isAbsent && lastEffectIsNone(exchange)) return withoutEffect(exchange, outcome);
+        outcome = withoutStream(outcome);
+      }
+      const found = await this.#search(outcome === null);
+      if (found.kind === 'landed') return found.answer;
+      isAbsent = found.kind === 'absent' && found.recipe?.kind === 'direct';
+      if (isAbsent && outcome?.verdict.class === 'permanent' && lastEffectIsNone(exchange)) {
+        return withoutEffect(exchange, outcome);
+      }
+      if (resent || !(await this.#maySend(found, outcome === null))) return outcome ?? unknown();
+      resent = true;
+      exchange.withheld = null;
+      outcome = await this.#inner(exchange);
+    }
+  }
+
+  /** Looks by the plan of the first probe that speaks of this request. */
+  async #search(inDoubt: boolean): Promise<Finding> {
+    const { clock } = this.#parts;
+    const question = await this.#firstQuestion();
+    if (question === null) return { kind: 'undecided', recipe: null };
+    const { recipe } = question;
+    const lostAtMs = this.#operation.doubt?.lostAtMs ?? this.#sentAtMs();
+    const elapsedMs = inDoubt ? Math.max(clock.wall() - lostAtMs, 1) : 0;
+    const planned = beginSearch(recipe.looksAtMs, elapsedMs);
+    const lookOnce = inDoubt && ((this.#operation.doubt?.lookOnly ?? false) || (await this.#isGuarded()));
+    const search = lookOnce ? { ...planned, dueMs: planned.dueMs.slice(0, 1), extraLeft: 0 } : planned;
+    const { kind, sighting } = await this.#follow(search, elapsedMs, question);
+    const looks = this.#exchange.looks.length;
+    this.#parts.events.reconciled(this.#exchange, kind === 'older' ? 'undecided' : kind, looks);
+    if (kind === 'landed' && sighting?.answer) return { kind, answer: sighting.answer };
+    return { kind: kind === 'absent' ? 'absent' : 'undecided', recipe };
+  }
+
+  /** A repeat ran into something: it is the success of an earlier attempt when that made it, else an error. */
+  async #confirm(outcome: Answered, { recipe, names }: Conflict): Promise<Outcome> {
+    const question = await questionFor(recipe, this.#exchange, this.#times(), names);
+    if (question === null) return notOurs(outcome);
+    const search = { ...beginSearch(CONFLICT_LOOKS_MS, 0), extraLeft: 0 };
+    const { kind, sighting } = await this.#follow(search, 0, question);
+    const landed = kind === 'landed' && sighting?.answer;
+    this.#parts.events.reconciled(
+      this.#exchange,
+      landed ? 'landed' : kind === 'older' ? 'absent' : 'undecided',
+      this.#exchange.looks.length,
+    );
+    if (landed) {
+      streamOf(outcome)?.discard();
+      return landed;
+    }
+    return kind === 'older' ? withoutEffect(this.#exchange, notOurs(outcome)) : leftOpen(withoutStream(outcome));
+  }
+
+  /** Waits and looks until there is nothing more to see. `elapsedMs` is what has passed since the loss. */
+  async #follow(
+    begun: Search,
+    elapsedMs: number,
+    question: Question,
+  ): Promise<{ kind: 'landed' | 'absent' | 'undecided' | 'older'; sighting: Sighting | null }> {
+    const { clock, stopping } = this.#parts;
+    const exchange = this.#exchange;
+    const lostAtMs = clock.now() - elapsedMs;
+    let search = begun;
+    let sighting: Sighting | null = null;
+    this.#desk.seek(exchange, true);
+    try {
+      for (;;) {
+        if (sighting?.result === 'older') return { kind: 'older', sighting };
+        const step = nextStep(search, sighting?.result ?? null, clock.now() - lostAtMs);
+        if (step.kind !== 'look') return { kind: step.kind, sighting };
+        ({ search } = step);
+        const from = clock.now();
+        await sleep(clock, Math.max(lostAtMs + step.atMs - from, 0), stopping);
+        noteWait(exchange, clock.now() - from, 'reconcile');
+        if (stopping.aborted) return { kind: 'undecided', sighting };
+        sighting = await this.#desk.look(() => this.#look(question));
+      }
+    } finally {
+      this.#desk.seek(exchange, false);
+    }
+  }
+
+  async #look(question: Question): Promise<Sighting> {
+    const { clock } = this.#parts;
+    const [startedAtMs, from] = [clock.wall(), clock.now()];
+    const answer = await ask(this.#parts, this.#inner, this.#exchange, question);
+    const sighting = answer.ok
+      ? await this.#judge(question, answer.document)
+      : { result: 'failed' as const, answer: null };
+    this.#exchange.looks.push({
+      n: this.#exchange.looks.length + 1,
+      startedAtMs,
+      durationMs: clock.now() - from,
+      request: `${question.recipe.request.method} ${question.target}`,
+      status: answer.status,
+      result: sighting.result === 'older' ? 'absent' : sighting.result,
+    });
+    return sighting;
+  }
+
+  /** Which of the matches is the answer. Between the last question to the ledger and the claim nobody else can come. */
+  async #judge(question: Question, document: unknown): Promise<Sighting> {
+    const { recipe } = question;
+    const matches = await matchesIn(question, document);
+    // Of what has no age nobody knows whether it was there before.
+    if (!recipe.anyAge && matches.some((match) => createdAtMs(match) === null))
+      return { result: 'several', answer: null };
+    const free: unknown[] = [];
+    for (const match of matches) {
+      if (!recipe.anyAge && (createdAtMs(match) ?? 0) < this.#earliestMs()) continue;
+      const id = idOf(match);
+      try {
+        if (id === null || !(await this.#desk.isTaken(this.#exchange, id))) free.push(match);
+      } catch {
+        return { result: 'failed', answer: null };
+      }
+    }
+    const left = free.filter((match) => !this.#desk.isClaimed(this.#exchange, idOf(match)));
+    const result = judgeSight({ free: left.length, ...this.#desk.twinsOf(this.#exchange) });
+    if (result === 'absent' && recipe.kind === 'on_error' && matches.length > 0)
+      return { result: 'older', answer: null };
+    if (result !== 'landed') return { result, answer: null };
+    this.#desk.claim(this.#exchange, idOf(left[0]));
+    return { result, answer: await this.#answer(question, left[0], document) };
+  }
+
+  async #answer(question: Question, match: unknown, document: unknown): Promise<Answered> {
+    const { recipe, bindings } = question;
+    if (this.#exchange.policy.answer.kind === 'empty') return landedAnswer(recipe.status, null);
+    const whole = await wholeOf(this.#parts, this.#inner, this.#exchange, question, match);
+    const shaped = await recipe.as?.evaluate(whole, { ...bindings, probe: document });
+    return landedAnswer(recipe.status, shaped ?? whole);
+  }
+
+  async #firstQuestion(): Promise<(Question & { readonly recipe: ProbeRecipe }) | null> {
+    for (const recipe of this.#exchange.policy.reconcile) {
+      if (recipe.kind === 'on_error') continue;
+      const question = await questionFor(recipe, this.#exchange, this.#times());
+      if (question !== null) return { ...question, recipe };
+    }
+    return null;
+  }
+
+  async #maySend(found: Finding, inDoubt: boolean): Promise<boolean> {
+    const { body, cancel } = this.#exchange;
+    if (cancel.signal.aborted || this.#parts.stopping.aborted || (body.kind === 'stream' && body.opened)) return false;
+    if (inDoubt && (await this.#isGuarded())) return true;
+    if (found.kind !== 'absent' || found.recipe === null) return false;
+    const looks = (this.#operation.doubt?.looks ?? 0) + this.#exchange.looks.length;
+    return mayResend(found.recipe, looks, this.#sentAtMs(), this.#parts.clock.wall());
+  }
+
+  /** The upstream itself would refuse a second one now. */
+  async #isGuarded(): Promise<boolean> {
+    const { guardedBy, guardedForMs } = this.#exchange.policy;
+    if (guardedBy === null) return false;
+    const passedMs = this.#parts.clock.wall() - this.#sentAtMs();
+    if (guardedForMs !== null && passedMs > guardedForMs - this.#exchange.policy.timeout.attemptMs) return false;
+    return guardedBy.holds(jsonOf(this.#exchange.body));
+  }
+
+  #sentAtMs(): number {
+    return this.#operation.sentAtMs ?? this.#exchange.attempts[0]?.startedAtMs ?? this.#parts.clock.wall();
+  }
+
+  #earliestMs(): number {
+    return earliestMs(this.#sentAtMs(), this.#parts.clockSkew());
+  }
+
+  #times(): LookTimes {
+    return { sentAt: Math.floor(this.#sentAtMs() / 1000), since: Math.floor(this.#earliestMs() / 1000) };
+  }
+}
