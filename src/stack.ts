@@ -3,6 +3,8 @@
  * Adding a behaviour is `core/x`, `layers/x`, a section of the configuration, and one line here.
  */
 
+import type { Exchange } from './core/exchange.ts';
+import type { Outcome } from './core/outcome.ts';
 import type { EndpointPolicy } from './core/policy.ts';
 import { compose, type Service } from './core/service.ts';
 import type { StackStatus } from './core/status.ts';
@@ -12,15 +14,21 @@ import { type AttemptParts, attempt } from './layers/attempt.ts';
 import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/breaker.ts';
 import { type BulkheadParts, bulkhead } from './layers/bulkhead.ts';
 import { type DeadlineParts, deadline } from './layers/deadline.ts';
+import { createIdempotency, type Idempotency, type IdempotencyParts } from './layers/idempotency.ts';
 import { createPacing, type PacingParts } from './layers/pacing.ts';
+import { type ReconcileParts, reconcile } from './layers/reconcile.ts';
 import { type ResourceOrderParts, resourceOrder } from './layers/resource-order.ts';
 import { type RetryParts, retry } from './layers/retry.ts';
 import { createShed, type ShedParts } from './layers/shed.ts';
+import { type StampParts, stamp } from './layers/stamp.ts';
 
 /** What the layers are made of; each takes its own share. The waiting room is made here, one for all. */
 export type StackParts = Omit<
   ShedParts &
+    IdempotencyParts &
+    StampParts &
     DeadlineParts &
+    Omit<ReconcileParts, 'clockSkew'> &
     ResourceOrderParts &
     RetryParts &
     BreakerParts &
@@ -41,6 +49,10 @@ export interface Stack extends StackStatus {
   readonly restore: (gates: readonly GateState[], policies: readonly EndpointPolicy[]) => void;
   /** Takes a breaker in hand; `endpoint` is the name of a rule, or `host`. */
   readonly holdBreaker: BreakerLayer['hold'];
+  /** Before the first call: what an earlier process left open. */
+  readonly restoreOperations: Idempotency['restore'];
+  /** Runs an operation of an earlier process where calls like it find it; null when one of them runs it already. */
+  readonly resume: (exchange: Exchange) => Promise<Outcome> | null;
 }
 
 /** Builds the stack of live calls. */
@@ -48,15 +60,22 @@ export function buildStack(given: StackParts): Stack {
   const waiting = new WaitingRoom(() => given.limits().waiting);
   const parts = { ...given, waiting };
   const shed = createShed(parts);
+  const idempotency = createIdempotency(parts);
   const breaker = createBreaker(parts);
   const pacing = createPacing(parts);
   const admission = [
     // Outermost: what cannot be served is refused before anything is stored or buffered for it.
     shed.layer,
+    // Outside the deadline: the record of a call is written also when the time of its caller is over.
+    idempotency.layer,
+    // Inside the ledger, which compares what callers sent; outside every attempt, so that all of them send the same.
+    stamp(parts),
   ];
   const running = [
     // Outside retry: the total time includes every retry and every wait.
     deadline(parts),
+    // Outside retry, which executes what is safe; inside the deadline, behind which it goes on looking.
+    reconcile({ ...parts, clockSkew: pacing.clockSkew }),
     // Outside retry, whose backoff is when a newer write would overtake; inside the deadline, to see a write's true end.
     resourceOrder(parts),
     // Around everything that one attempt meets: looks at each verdict and sends again what may be sent again.
@@ -70,9 +89,10 @@ export function buildStack(given: StackParts): Stack {
   ];
   // Innermost: one try on the wire, classified once; everybody above reads that verdict.
   const run = compose(running, attempt(parts));
+  const enter = shed.counting(run);
   return {
     service: compose(admission, run),
-    enter: shed.counting(run),
+    enter,
     restore: (gates, policies) => {
       pacing.restore(gates);
       breaker.restore(gates, policies);
@@ -84,5 +104,7 @@ export function buildStack(given: StackParts): Stack {
     quotas: pacing.quotas,
     clockSkew: pacing.clockSkew,
     holdBreaker: breaker.hold,
+    restoreOperations: idempotency.restore,
+    resume: (exchange) => idempotency.resume(exchange, enter),
   };
 }

@@ -122,6 +122,8 @@ export function endingChange(exchange: Exchange, outcome: Outcome, facts: Ending
         answer: facts.answer,
         answerId: facts.answerId,
         expiresAtMs,
+        // A keyed operation is found by its key for as long as it is kept, whoever has got the answer.
+        ...(keyed ? { delivered: true } : {}),
       };
     case 'released':
       return { ...common, state: 'rejected', effect: 'none', keyHash: null, expiresAtMs };

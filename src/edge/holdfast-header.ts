@@ -34,6 +34,8 @@ export interface HoldfastFacts {
   readonly waitedMs: number;
   /** Why it was not sent again; left out when null. */
   readonly withheld: string | null;
+  /** The operation that the answer speaks of; left out when null. */
+  readonly operation: string | null;
 }
 
 /** The field's value. */
@@ -43,5 +45,6 @@ export function holdfastHeader(facts: HoldfastFacts): string {
   const waitedMs = Math.round(facts.waitedMs);
   if (waitedMs > 0) value += `, waited=${waitedMs}`;
   if (facts.withheld !== null) value += `, withheld=${item(facts.withheld)}`;
+  if (facts.operation !== null) value += `, operation="${facts.operation}"`;
   return value;
 }

@@ -10,7 +10,6 @@ import {
   type AnswerBody,
   type Answered,
   type Failed,
-  type FailureKind,
   type HoldfastCode,
   type Outcome,
   type Refused,
@@ -18,6 +17,7 @@ import {
 } from '../core/outcome.ts';
 import { headerListOf, headerOf, type RawHeaders } from '../core/raw-headers.ts';
 import type { Effect } from '../core/verdict.ts';
+import { PROXY_ERROR_OF_CODE, PROXY_ERROR_OF_FAILURE, STATUS_OF_CODE } from './codes.ts';
 import { errorAnswer } from './error-answer.ts';
 import { holdfastHeader } from './holdfast-header.ts';
 import type { Refusal } from './refusal.ts';
@@ -32,60 +32,6 @@ export interface Reply {
   /** Null when the answer is not an error of ours. */
   readonly code: HoldfastCode | null;
 }
-
-/** The status of every code (contract, "Errors made by Holdfast"). */
-export const STATUS_OF_CODE: Readonly<Record<HoldfastCode, number>> = {
-  holdfast_bad_request: 400,
-  holdfast_unauthorized: 401,
-  holdfast_not_found: 404,
-  holdfast_in_flight: 409,
-  holdfast_request_timeout: 408,
-  holdfast_body_too_large: 413,
-  holdfast_key_reused: 422,
-  holdfast_answer_not_kept: 409,
-  holdfast_quota_wait: 429,
-  holdfast_upstream_unreachable: 502,
-  holdfast_answer_broken: 502,
-  holdfast_loop: 508,
-  holdfast_breaker_open: 503,
-  holdfast_overloaded: 503,
-  holdfast_store_unavailable: 503,
-  holdfast_deadline: 504,
-  holdfast_upstream_timeout: 504,
-  holdfast_outcome_unknown: 504,
-};
-
-/** Error types of RFC 9209 §2.3, by code. */
-const PROXY_ERROR_OF_CODE: Readonly<Record<HoldfastCode, string>> = {
-  holdfast_bad_request: 'http_request_error',
-  holdfast_unauthorized: 'http_request_denied',
-  holdfast_not_found: 'http_request_error',
-  holdfast_in_flight: 'http_request_denied',
-  holdfast_request_timeout: 'http_request_error',
-  holdfast_body_too_large: 'http_request_error',
-  holdfast_key_reused: 'http_request_denied',
-  holdfast_answer_not_kept: 'http_request_denied',
-  holdfast_quota_wait: 'http_request_denied',
-  holdfast_upstream_unreachable: 'destination_unavailable',
-  holdfast_answer_broken: 'http_response_incomplete',
-  holdfast_loop: 'proxy_loop_detected',
-  holdfast_breaker_open: 'destination_unavailable',
-  holdfast_overloaded: 'connection_limit_reached',
-  holdfast_store_unavailable: 'proxy_internal_error',
-  holdfast_deadline: 'http_response_timeout',
-  holdfast_upstream_timeout: 'http_response_timeout',
-  holdfast_outcome_unknown: 'http_response_timeout',
-};
-
-const PROXY_ERROR_OF_FAILURE: Readonly<Record<FailureKind, string>> = {
-  connect: 'destination_unavailable',
-  dns: 'dns_error',
-  tls: 'tls_protocol_error',
-  timeout: 'http_response_timeout',
-  reset: 'connection_terminated',
-  truncated: 'http_response_incomplete',
-  broken: 'http_response_incomplete',
-};
 
 /** The answer to a finished exchange. `via` is our pseudonym. */
 export function respond(exchange: Exchange, outcome: Outcome, via: string): Reply {
@@ -126,6 +72,7 @@ export function respondRefusal(
         reason: refusal.reason,
         waitedMs: 0,
         withheld: null,
+        operation: null,
       },
     },
     accept,
@@ -169,7 +116,9 @@ function createLeftOpen(exchange: Exchange, outcome: Answered, via: string): Rep
 
 function passOn(exchange: Exchange, outcome: Answered, via: string): Reply {
   const { status, body, trailers, verdict } = outcome;
-  const headers = outcome.headers.slice();
+  const replayed = outcome.from === 'replay';
+  const headers = replayed ? withoutQuota(outcome.headers) : outcome.headers.slice();
+  if (replayed) headers.push('Idempotent-Replayed', 'true');
   if (status >= 400 && verdict.retryAfterMs !== null && exchange.policy.mode === 'enforce') {
     if (headerOf(headers, 'retry-after') === null) headers.push('Retry-After', seconds(verdict.retryAfterMs));
   }
@@ -183,6 +132,7 @@ function passOn(exchange: Exchange, outcome: Answered, via: string): Reply {
       reason: verdict.reason,
       waitedMs: exchange.waitedMs,
       withheld: exchange.withheld,
+      operation: operationShown(exchange, outcome),
     }),
     'Via',
     `1.1 ${via}`,
@@ -267,6 +217,7 @@ function errorReply(exchange: Exchange, outcome: Outcome, via: string, error: Ow
         reason: outcome.verdict.reason,
         waitedMs: exchange.waitedMs,
         withheld: exchange.withheld,
+        operation: operationShown(exchange, outcome),
       },
     },
     headerListOf(exchange.headers, 'accept'),
@@ -281,6 +232,24 @@ function effectOf(exchange: Exchange, { verdict }: Outcome): Effect {
   if (verdict.class === 'ok' || verdict.effect === 'applied') return verdict.effect;
   const before = effectOfAttempts(exchange);
   return before === 'none' ? verdict.effect : before;
+}
+
+/** Where more is to be learned of it, or the answer is that of another call. */
+function operationShown(exchange: Exchange, outcome: Outcome): string | null {
+  const { operation, attempts } = exchange;
+  if (operation === null) return null;
+  const plain = outcome.kind === 'answered' && outcome.from === 'upstream' && attempts.length > 0;
+  return plain && effectOf(exchange, outcome) !== 'unknown' ? null : operation.id;
+}
+
+/** What the quota was when the answer was new says nothing about now. */
+function withoutQuota(headers: RawHeaders): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!/^(?:x-)?ratelimit(?:-|$)/i.test(headers[i] as string))
+      kept.push(headers[i] as string, headers[i + 1] as string);
+  }
+  return kept;
 }
 
 function serverTiming(exchange: Exchange): string {

@@ -6,7 +6,7 @@
  */
 
 import type { Exchange } from '../core/exchange.ts';
-import { type Held, Holds } from '../core/idempotency-holds.ts';
+import { type Arrival, type Held, Holds } from '../core/idempotency-holds.ts';
 import type { StoredAnswer } from '../core/operation.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
@@ -63,12 +63,7 @@ export class HeldCalls {
     const arrival = this.#holds.arrive(identity, this.#parts.clock.now(), holdMs, false);
     if (arrival.kind === 'run') return this.#begin(exchange, inner, identity);
     this.#parts.events.idempotency(exchange, 'hold');
-    const outcome =
-      arrival.kind === 'join'
-        ? this.#join(exchange, inner, arrival.held)
-        : this.#waitAsSecond(exchange, inner, identity, arrival.run);
-    // Not every such call gets as far as the deadline, where the others give back their place in the waiting room.
-    return outcome.finally(() => this.#parts.waiting.ended(exchange));
+    return this.#meet(exchange, inner, identity, arrival);
   }
 
   /** What an earlier process left: every caller of it counts as gone. */
@@ -93,6 +88,21 @@ export class HeldCalls {
     const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
     if (held !== null) this.#follow(held, run);
     return run.answer;
+  }
+
+  async #meet(
+    exchange: Exchange,
+    inner: Service,
+    identity: string,
+    arrival: Exclude<Arrival<HeldLive>, { kind: 'run' }>,
+  ): Promise<Outcome> {
+    const outcome =
+      arrival.kind === 'join'
+        ? await this.#join(exchange, inner, arrival.held)
+        : await this.#waitAsSecond(exchange, inner, identity, arrival.run);
+    // Not every such call gets as far as the deadline, where the others give back their place in the waiting room.
+    if (outcome.settled === undefined) this.#parts.waiting.ended(exchange);
+    return outcome;
   }
 
   #begin(exchange: Exchange, inner: Service, identity: string): Promise<Outcome> {

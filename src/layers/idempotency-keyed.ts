@@ -66,11 +66,10 @@ export class KeyedCalls {
 
   /** Runs, joins, replays or refuses. */
   async serve(exchange: Exchange, inner: Service, key: Key): Promise<Outcome> {
-    try {
-      return await this.#serve(exchange, inner, key);
-    } finally {
-      this.#parts.waiting.ended(exchange);
-    }
+    const outcome = await this.#serve(exchange, inner, key);
+    // Not every such call gets as far as the deadline, where the others give back their place in the waiting room.
+    if (outcome.settled === undefined) this.#parts.waiting.ended(exchange);
+    return outcome;
   }
 
   async #serve(exchange: Exchange, inner: Service, key: Key): Promise<Outcome> {

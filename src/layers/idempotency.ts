@@ -65,7 +65,7 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
       return serveHeld(held, exchange, inner);
     },
     restore: (operations) => {
-      for (const each of operations) if (each.keyHash !== null) open.set(each.id, each);
+      for (const each of operations) if (each.keyHash !== null && each.state !== 'succeeded') open.set(each.id, each);
       held.restore(operations);
     },
     resume: (exchange, enter) => resume(parts, keyed, held, open, exchange, enter),

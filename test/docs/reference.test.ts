@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import type { StackStatus } from '../../src/core/status.ts';
-import { STATUS_OF_CODE } from '../../src/edge/respond.ts';
+import { STATUS_OF_CODE } from '../../src/edge/codes.ts';
 import { declareLayerGauges } from '../../src/ops/layer-gauges.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 

@@ -5,9 +5,10 @@ import type { AttemptRecord, Exchange } from '../../src/core/exchange.ts';
 import type { Answered, Failed, FailureKind, HoldfastCode, Outcome, Refused, Sent } from '../../src/core/outcome.ts';
 import { headerOf } from '../../src/core/raw-headers.ts';
 import { type Effect, refusedVerdict } from '../../src/core/verdict.ts';
+import { STATUS_OF_CODE } from '../../src/edge/codes.ts';
 import { holdfastHeader } from '../../src/edge/holdfast-header.ts';
 import * as refusals from '../../src/edge/refusal.ts';
-import { type Reply, respond, respondRefusal, STATUS_OF_CODE } from '../../src/edge/respond.ts';
+import { type Reply, respond, respondRefusal } from '../../src/edge/respond.ts';
 import { answered, exchange, policy, verdict } from '../support/exchanges.ts';
 import { HandStream } from './harness.ts';
 
@@ -237,6 +238,7 @@ describe('the Holdfast field', () => {
         effect: fc.constantFrom('none', 'applied', 'unknown'),
         verdict: fc.constantFrom('ok', 'throttled', 'permanent'),
         from: fc.constantFrom('upstream', 'proxy', 'replay'),
+        operation: fc.option(fc.uuid()),
       }),
     ],
     { numRuns: 1000 },
@@ -249,6 +251,7 @@ describe('the Holdfast field', () => {
     expect(parsed.has('reason')).toBe(facts.reason !== 'ok');
     expect(parsed.has('waited')).toBe(Math.round(facts.waitedMs) > 0);
     expect(parsed.has('withheld')).toBe(facts.withheld !== null);
+    expect(parsed.get('operation')?.[0] ?? null).toBe(facts.operation);
     if (/^[\x20-\x7e]+$/.test(facts.reason) && facts.reason !== 'ok') {
       expect(String(parsed.get('reason')?.[0])).toBe(facts.reason);
     }

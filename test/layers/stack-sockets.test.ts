@@ -1,3 +1,4 @@
+import { randomBytes, randomUUID } from 'node:crypto';
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { hostBreakerPolicy } from '../../src/core/breaker.ts';
@@ -10,6 +11,7 @@ import { seededRandom } from '../../src/ops/seeded-random.ts';
 import { buildStack } from '../../src/stack.ts';
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts';
 import { exchange, policy } from '../support/exchanges.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { recordedEvents } from '../support/recorded-events.ts';
 import {
   answer,
@@ -59,6 +61,10 @@ async function rig() {
     wire: upstream,
     buffered,
     keep: () => {},
+    store: new MemoryStore(),
+    newId: randomUUID,
+    namesKey: randomBytes(32),
+    passthrough: () => true,
   });
   // Nearly every attempt fails here on purpose, and it is retries that are looked at.
   stack.holdBreaker('host', 'close');
