@@ -22,19 +22,15 @@ const SQLITE = {
   CORRUPT: 11,
   FULL: 13,
   CANTOPEN: 14,
-  CONSTRAINT: 19,
   NOTADB: 26,
 } as const;
 
-/** The primary result code of an error of SQLite; null for any other error. */
-export function sqliteCode(error: unknown): number | null {
-  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
-  return code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number' ? errcode & 0xff : null;
-}
+/** An extended code: a unique index has the values already. */
+const CONSTRAINT_UNIQUE = 2067;
 
 /** Whether a statement was refused because the id or the key is there already. */
 export function isTaken(error: unknown): boolean {
-  return sqliteCode(error) === SQLITE.CONSTRAINT;
+  return extendedCode(error) === CONSTRAINT_UNIQUE;
 }
 
 /** Whether somebody else holds the file. */
@@ -57,6 +53,16 @@ export function faultOf(error: unknown, directory: string): Fault | null {
   if (code !== null) return faultOfSqlite(code, (error as Error).message, directory);
   const { code: system } = error as NodeJS.ErrnoException;
   return system === undefined ? null : faultOfSystem(system, directory);
+}
+
+function extendedCode(error: unknown): number | null {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  return code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number' ? errcode : null;
+}
+
+function sqliteCode(error: unknown): number | null {
+  const code = extendedCode(error);
+  return code === null ? null : code & 0xff;
 }
 
 function faultOfSqlite(code: number, message: string, directory: string): Fault | null {
@@ -106,7 +112,7 @@ function faultOfSystem(code: string, directory: string): Fault | null {
 export function damaged(directory: string, detail: string): Fault {
   return {
     text:
-      `The ledger in ${directory} is damaged (${detail}). Nothing is written to it. Keep a copy of the directory, move ` +
+      `The ledger in ${directory} is damaged (${detail.replaceAll('\n', ' ')}). Nothing is written to it. Keep a copy of the directory, move ` +
       `holdfast.db away (with holdfast.db-wal, when there is one) or put back a backup, and start again.`,
     passing: false,
     inUse: false,

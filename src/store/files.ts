@@ -27,7 +27,7 @@ export function holdDirectory(directory: string): DatabaseSync {
   if (!existsSync(file)) createPrivate(file);
   const lock = new DatabaseSync(file, { timeout: 0 });
   try {
-    lock.exec('BEGIN EXCLUSIVE');
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     return lock;
   } catch (error) {
     lock.close();

@@ -1,18 +1,154 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach } from 'vitest';
-import { systemClock } from '../../src/ops/clock.ts';
-import { openKeys } from '../../src/store/keys.ts';
-import { openStore } from '../../src/store/sqlite.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { StoreUnavailable } from '../../src/core/store.ts';
+import { DirectoryInUse } from '../../src/store/sqlite.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 import { storeContract } from './contract.ts';
+import { testDirectory, testStore } from './files.ts';
+import { Holding } from './holding.ts';
+import { ended, NOW_MS, row } from './rows.ts';
 
-let directory: string;
-beforeEach(() => {
-  directory = mkdtempSync(path.join(tmpdir(), 'holdfast-store-'));
+storeContract('SqliteStore', () => testStore(testDirectory()));
+
+const LEFT_OPEN = ['holdfast.db', 'holdfast.db-wal', 'holdfast.key', 'holdfast.lock'];
+
+function holding(directory: string): Holding {
+  const holder = new Holding(directory);
+  onTestFinished(() => holder.kill());
+  return holder;
+}
+
+it('keeps everything over a restart', async () => {
+  const directory = testDirectory();
+  const first = await testStore(directory);
+  await first.insert(row({ id: 'a', keyHash: 'k' }));
+  await first.change('a', ended());
+  first.delivered('a');
+  first.keepGate({ kind: 'breaker', name: 'n', value: '{"open":true}', expiresAtMs: NOW_MS });
+  await first.close();
+  const second = await testStore(directory);
+  const { state, ...change } = ended();
+  expect(await second.get('a')).toEqual({ ...row({ id: 'a', keyHash: 'k' }), state, ...change, delivered: true });
+  expect(await second.gates(0)).toHaveLength(1);
 });
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-storeContract('SqliteStore', async () =>
-  openStore({ directory, keys: await openKeys(directory), clock: systemClock, onHealth: () => {} }),
-);
+it('leaves one file after a good end, beside key and lock', async () => {
+  const directory = testDirectory();
+  const store = await testStore(directory);
+  await store.insert(row({ id: 'a' }));
+  expect(readdirSync(directory).sort()).toEqual(LEFT_OPEN);
+  await store.close();
+  expect(readdirSync(directory).sort()).toEqual(['holdfast.db', 'holdfast.key', 'holdfast.lock']);
+});
+
+it('makes the directory for its user alone, and every file', async () => {
+  const directory = path.join(testDirectory(), 'deep', 'data');
+  const store = await testStore(directory);
+  await store.insert(row({ id: 'a' }));
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+  for (const file of LEFT_OPEN) expect(statSync(path.join(directory, file)).mode & 0o777, file).toBe(0o600);
+});
+
+it('§9: writes neither body nor credential nor answer in clear', async () => {
+  const directory = testDirectory();
+  const store = await testStore(directory);
+  await store.insert(row({ id: 'a' }));
+  await store.change('a', ended());
+  const inClear = (): string[] =>
+    readdirSync(directory).filter((file) => readFileSync(path.join(directory, file)).includes('planted'));
+  expect(inClear()).toEqual([]);
+  await store.close();
+  expect(inClear()).toEqual([]);
+  expect(readFileSync(path.join(directory, 'holdfast.db')).includes('POST /contacts')).toBe(true);
+});
+
+it('refuses a directory that another process uses, says what to do, and takes it when that is killed', async () => {
+  const directory = testDirectory();
+  const holder = holding(directory);
+  await holder.says('opened');
+  expect((await holder.insert('a')).event).toBe('done');
+  const refusal = await testStore(directory).catch((error: unknown) => error);
+  expect(refusal).toBeInstanceOf(DirectoryInUse);
+  expect((refusal as Error).message).toMatch(/Another process uses the ledger in .+ Stop it, or give this one/);
+  await holder.kill();
+  const store = await testStore(directory);
+  expect((await store.get('a'))?.state).toBe('sent');
+});
+
+it('refuses a directory that the same process uses', async () => {
+  const directory = testDirectory();
+  const first = await testStore(directory);
+  await expect(testStore(directory)).rejects.toBeInstanceOf(DirectoryInUse);
+  await first.insert(row({ id: 'a' }));
+  await first.close();
+  expect((await (await testStore(directory)).get('a'))?.id).toBe('a');
+});
+
+it('commits 10,000 concurrent inserts together', async () => {
+  const store = await testStore(testDirectory());
+  const before = store.batches;
+  await Promise.all(Array.from({ length: 10_000 }, (_, n) => store.insert(row({ id: `op-${n}` }))));
+  expect(store.batches - before).toBeLessThanOrEqual(10);
+  expect(await store.open(0)).toHaveLength(10_000);
+});
+
+it('refuses what waits beyond its bounds, by count and by bytes, and keeps what it took', async () => {
+  const store = await testStore(testDirectory());
+  const all = await Promise.allSettled(Array.from({ length: 20_100 }, (_, n) => store.insert(row({ id: `op-${n}` }))));
+  expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(20_000);
+  const body = Buffer.alloc(1 << 20);
+  const large = await Promise.allSettled(
+    Array.from({ length: 70 }, (_, n) => store.insert(row({ id: `l-${n}`, body }))),
+  );
+  const refused = large.filter((result) => result.status === 'rejected');
+  expect(refused).toHaveLength(6);
+  expect(refused[0]?.reason).toBeInstanceOf(StoreUnavailable);
+  expect(store.health().healthy).toBe(true);
+});
+
+it('lets one request that cannot be kept fail alone', async () => {
+  const store = await testStore(testDirectory());
+  const results = await Promise.allSettled([
+    store.insert(row({ id: 'a' })),
+    store.insert(row({ id: 'b', looks: Number.NaN })),
+    store.insert(row({ id: 'c' })),
+    store.change('a', ended({ looks: Number.NaN })),
+    store.change('c', ended()),
+  ]);
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled']);
+  expect(await store.get('a')).toEqual(row({ id: 'a' }));
+  expect((await store.get('c'))?.answer?.body?.toString()).toBe('{"id":"planted-answer"}');
+  expect(store.health().healthy).toBe(true);
+});
+
+it('writes what nobody waits for within 50 ms, and with the next batch before that', async () => {
+  const directory = testDirectory();
+  const clock = new VirtualClock();
+  const store = await testStore(directory, { clock });
+  await store.insert(row({ id: 'a', state: 'succeeded' }));
+  const before = store.batches;
+  store.delivered('a');
+  expect(clock.pending).toBe(1);
+  await clock.advance(50);
+  expect((await store.get('a'))?.delivered).toBe(true);
+  expect(store.batches - before).toBe(2);
+  store.delivered('a');
+  await store.get('a');
+  expect([clock.pending, store.batches - before]).toEqual([0, 3]);
+});
+
+it('says that its thread died, rejects what waits, and hangs nowhere', async () => {
+  const told: (string | null)[] = [];
+  const worker = new Promise<{ terminate: () => Promise<number> }>((resolve) => {
+    process.once('worker', resolve);
+  });
+  const store = await testStore(testDirectory(), { told });
+  const waiting = [store.insert(row({ id: 'a' })), store.get('a')];
+  await (await worker).terminate();
+  for (const call of waiting) await call.catch((error: unknown) => expect(error).toBeInstanceOf(StoreUnavailable));
+  await expect(store.insert(row({ id: 'b' }))).rejects.toBeInstanceOf(StoreUnavailable);
+  expect(store.health().fault).toContain('The thread of the ledger died');
+  expect(told).toEqual([null, store.health().fault]);
+  await store.close();
+});
