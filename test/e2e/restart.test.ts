@@ -66,7 +66,7 @@ describe('a restart does not open a gate', () => {
   const impatient = { 'Holdfast-Timeout': '3s' };
 
   it('§4: a token that was paused stays paused', async () => {
-    const fault = { kind: 'status', status: 429, headers: { 'Retry-After': '60' } } as never;
+    const fault = { kind: 'status', status: 429, retry_after: '60s' } as const;
     const r = await rig({ rules: [{ match: 'GET /contacts', times: 1, fault }] });
     const first = await r.start();
     expect((await send(first, 'GET /contacts', undefined, impatient)).status).toBe(429);
