@@ -4,10 +4,16 @@
  */
 
 import type { BreakerKind } from '../core/breaker.ts';
+import type { CauseGroup } from '../core/cause-group.ts';
 import type { AttemptRecord, Exchange, WaitReason, WithheldReason } from '../core/exchange.ts';
+import { isFailure, type OperatorEvent } from '../core/notify.ts';
+import type { DeadReason } from '../core/operation.ts';
 import type { HoldfastCode, Outcome } from '../core/outcome.ts';
+import { BoundedLabels } from './bounded-labels.ts';
+import { ContextLabels } from './context-labels.ts';
 import type { Log } from './log.ts';
 import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
+import { unmappedEntry } from './unmapped-entry.ts';
 
 const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
 const UNMAPPED_CODE_CHARS_MAX = 100;
@@ -42,12 +48,22 @@ export interface Sending {
 export class Events {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #tokenLabels = new Set<string>();
+  /** In passthrough mode clients invent tokens. */
+  readonly #tokenLabels = new BoundedLabels(TOKEN_LABELS_MAX);
   readonly #unmappedLoggedAt = new Map<string, number>();
+  /** Calls by `Holdfast-Context`. */
+  readonly contextLabels: ContextLabels;
+  #listener: ((event: OperatorEvent) => void) | null = null;
 
   constructor(log: Log, metrics: Metrics) {
     this.#log = log;
     this.#metrics = metrics;
+    this.contextLabels = new ContextLabels(metrics);
+  }
+
+  /** Tells what an operator may have to hear of; called on the way of a call, so it must neither wait nor throw. */
+  listen(listener: (event: OperatorEvent) => void): void {
+    this.#listener = listener;
   }
 
   /** A client request got its answer, or lost its client. One line per exchange. */
@@ -63,6 +79,8 @@ export class Events {
       verdict: verdict.class,
     });
     this.#metrics.requestDuration.observe({ endpoint }, sending.durationMs / 1000);
+    if (exchange.context !== null) this.contextLabels.count(exchange.context, verdict.class);
+    this.#listener?.({ kind: 'ended', endpoint, failed: isFailure(verdict) });
     if (!this.#log.isLevelEnabled('info')) return;
     const line: Record<string, unknown> = {
       event: 'exchange',
@@ -94,19 +112,12 @@ export class Events {
     this.#metrics.attempts.inc({ endpoint, verdict: record.verdict, reason: record.reason });
     this.#metrics.attemptDuration.observe({ endpoint }, record.durationMs / 1000);
     if (record.verdict === 'throttled') {
-      this.#metrics.throttled.inc({ endpoint, token: this.#tokenLabel(exchange.credentialRef) });
+      this.#metrics.throttled.inc({ endpoint, token: this.#tokenLabels.of(exchange.credentialRef) });
     }
     if (this.#log.isLevelEnabled('debug')) {
-      this.#log.debug({ event: 'attempt', id: exchange.id, endpoint, ...record });
+      const { excerpt: _, ...shown } = record;
+      this.#log.debug({ event: 'attempt', id: exchange.id, endpoint, ...shown });
     }
-  }
-
-  /** A counter never forgets a label, and in passthrough mode clients invent tokens: those beyond a hundred share one. */
-  #tokenLabel(token: string): string {
-    if (this.#tokenLabels.has(token)) return token;
-    if (this.#tokenLabels.size >= TOKEN_LABELS_MAX) return 'other';
-    this.#tokenLabels.add(token);
-    return token;
   }
 
   /** A failed attempt was sent again, after its wait. Its own line is that of the attempt. */
@@ -135,6 +146,7 @@ export class Events {
   /** A circuit breaker changed its state; `endpoint` may be `host`. */
   breakerChanged(endpoint: string, from: BreakerKind, to: BreakerKind): void {
     this.#metrics.breakerTransitions.inc({ endpoint, to });
+    this.#listener?.({ kind: 'breaker', endpoint, to });
     const line = { event: 'breaker', endpoint, from, to };
     if (to === 'open' && from === 'closed') this.#log.warn(line);
     else this.#log.info(line);
@@ -166,7 +178,13 @@ export class Events {
   /** The store would not take the ending of an operation; it is tried again. The caller was told the truth. */
   operationUnrecorded(exchange: Exchange, ending: string): void {
     const operation = exchange.operation?.id ?? null;
-    this.#log.error({ event: 'operation_unrecorded', id: exchange.id, endpoint: exchange.policy.name, operation, ending });
+    this.#log.error({
+      event: 'operation_unrecorded',
+      id: exchange.id,
+      endpoint: exchange.policy.name,
+      operation,
+      ending,
+    });
   }
 
   /** A lost create was looked for, and this is what is known now. */
@@ -175,6 +193,21 @@ export class Events {
     this.#metrics.reconciliations.inc({ endpoint, result });
     const operation = exchange.operation?.id ?? null;
     this.#log.info({ event: 'reconciled', id: exchange.id, endpoint, result, looks, operation });
+  }
+
+  /** A call that failed for good is kept. */
+  deadLettered(exchange: Exchange, reason: DeadReason, cause: CauseGroup, operation: string): void {
+    const endpoint = exchange.policy.name;
+    this.#metrics.deadLetters.inc({ endpoint, cause: reason });
+    this.#listener?.({ kind: 'dead_letter', reason, cause });
+    this.#log.warn({ event: 'dead_letter', id: exchange.id, endpoint, operation, reason, group: cause.id });
+  }
+
+  /** A notification target was told, or could not be; `why` never has the URL. */
+  notified(target: string, topic: string, result: 'sent' | 'failed' | 'dropped', why: string | null): void {
+    this.#metrics.notifications.inc({ target, result });
+    if (result === 'sent') this.#log.debug({ event: 'notified', target, topic });
+    else this.#log.warn({ event: 'notification_lost', target, topic, result, why });
   }
 
   /** The store works, or does not any more; `fault` says what is wrong and what to do. */
@@ -211,21 +244,19 @@ export class Events {
     if (this.#unmappedLoggedAt.size >= 1000) this.#unmappedLoggedAt.clear();
     this.#unmappedLoggedAt.set(key, nowMs);
     const shownCode = code?.slice(0, UNMAPPED_CODE_CHARS_MAX) ?? null;
-    // JSON is YAML: quoted, the upstream's words stay one value.
-    const when =
-      shownCode === null ? `{ status: ${status} }` : `{ status: ${status}, code: ${JSON.stringify(shownCode)} }`;
     this.#log.warn({
       event: 'unmapped_error',
       endpoint,
       status,
       code: shownCode,
       upstreamMessage: message?.slice(0, 200) ?? null,
-      paste: `- match: ${endpoint}\n  errors:\n    - when: ${when}\n      verdict: permanent   # or transient`,
+      paste: unmappedEntry(endpoint, status, shownCode),
     });
   }
 
   /** The upstream answered 401. With own credentials they are read again; `changed` says whether that helped. */
   credentialRejected(exchange: Exchange, changed: boolean | null): void {
+    this.#listener?.({ kind: 'credential_rejected', credentialRef: exchange.credentialRef });
     this.#log.warn({ event: 'credential_rejected', id: exchange.id, credentialRef: exchange.credentialRef, changed });
   }
 

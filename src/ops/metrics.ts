@@ -31,6 +31,12 @@ function requestMetrics(registers: Registry[]) {
       help: 'Requests refused because too much was in flight.',
       registers,
     }),
+    contextRequests: new Counter({
+      name: 'holdfast_context_requests_total',
+      help: 'Client requests by the values of the keys of Holdfast-Context that telemetry.context_labels names.',
+      labelNames: ['key', 'value', 'verdict'] as const,
+      registers,
+    }),
     malformed: new Counter({
       name: 'holdfast_malformed_requests_total',
       help: 'Requests refused before they became an exchange, by the status sent.',
@@ -121,6 +127,18 @@ function ledgerMetrics(registers: Registry[]) {
       name: 'holdfast_reconciliations_total',
       help: 'Lost creates that were looked for, by what came of it.',
       labelNames: ['endpoint', 'result'] as const,
+      registers,
+    }),
+    deadLetters: new Counter({
+      name: 'holdfast_dead_letters_total',
+      help: 'Calls kept as dead letters, by cause: exhausted, permanent, unknown, interrupted, refused.',
+      labelNames: ['endpoint', 'cause'] as const,
+      registers,
+    }),
+    notifications: new Counter({
+      name: 'holdfast_notifications_total',
+      help: 'Messages to the targets of notify, by what became of them: sent, failed, dropped.',
+      labelNames: ['target', 'result'] as const,
       registers,
     }),
     storeHealthy: new Gauge({

@@ -1,5 +1,4 @@
-import '../support/property-seed.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type CauseFacts, causeFacts, causeGroup } from '../../src/core/cause-group.ts';
 import { record, refused } from '../support/attempt-records.ts';

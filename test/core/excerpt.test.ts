@@ -1,5 +1,4 @@
-import '../support/property-seed.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readErrorBody } from '../../src/core/error-body.ts';
 import { excerptOf } from '../../src/core/excerpt.ts';
