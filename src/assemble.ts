@@ -3,29 +3,29 @@
  * configuration changes. `serve` runs it in a process, the demo and the tests beside other things in theirs.
  */
 
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
+import { createLedgerJobs, type Ledger, type LedgerJobs, openLedger } from './assemble-ledger.ts';
+import { Way } from './assemble-way.ts';
 import { HOST } from './core/breaker.ts';
 import { ByteBudget } from './core/byte-budget.ts';
-import type { ListenAddress, Settings } from './core/settings.ts';
-import type { Wire } from './core/wire.ts';
+import type { Settings } from './core/settings.ts';
 import { createAdminPlane, type Readiness } from './edge/admin.ts';
 import type { BreakerOrder } from './edge/admin-breakers.ts';
 import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
+import { listenOn, urlOf } from './edge/listen.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
 import { type Clock, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
-import { createLog } from './ops/log.ts';
-import { createMetrics } from './ops/metrics.ts';
+import { createLog, type Log } from './ops/log.ts';
+import { createMetrics, type Metrics } from './ops/metrics.ts';
 import { type Random, systemRandom } from './ops/random.ts';
 import { buildStack, type Stack } from './stack.ts';
 import { UpstreamSettingsError } from './upstream/connect.ts';
-import { type Credentials, openCredentials } from './upstream/credentials.ts';
-import { createUpstream, type Upstream } from './upstream/upstream.ts';
 
 /** What an instance is made of. */
 export interface AssembleParts {
@@ -55,21 +55,34 @@ export interface Instance {
   stop(graceMs: number): Promise<void>;
 }
 
-/** What can be swapped while calls are running. */
-interface Way {
-  readonly upstream: Upstream;
-  readonly credentials: Credentials;
-}
-
-/** Starts an instance; rejects with the system's error when an address is taken. */
+/** Starts an instance; rejects with the system's error when an address is taken, with one of its own when the data directory is. */
 export async function startInstance(parts: AssembleParts): Promise<Instance> {
-  const instance = new Assembly(parts, await openWay(parts.settings, parts.env));
-  await instance.listen();
+  const { settings } = parts;
+  const clock = parts.clock ?? systemClock;
+  const log = createLog(settings.log, parts.logTo);
+  const metrics = createMetrics();
+  metrics.buildInfo.set({ version: parts.version, node: parts.nodeVersion }, 1);
+  const events = new Events(log, metrics);
+  const way = await Way.open(settings, parts.env);
+  const ledger = await openLedger(settings, clock, events);
+  const instance = new Assembly(parts, { clock, log, metrics, events, way, ledger });
+  try {
+    await instance.start();
+  } catch (error) {
+    await Promise.all([way.destroy(), ledger.store.close()]);
+    throw error;
+  }
   return instance;
 }
 
-async function openWay({ upstream }: Settings, env: AssembleParts['env']): Promise<Way> {
-  return { upstream: createUpstream(upstream), credentials: await openCredentials(upstream.credentials, env) };
+/** What is opened before the instance is put together. */
+interface Opened {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly events: Events;
+  readonly way: Way;
+  readonly ledger: Ledger;
 }
 
 class Assembly implements Instance {
@@ -82,29 +95,28 @@ class Assembly implements Instance {
   readonly #stack: Stack;
   readonly #dataPlane: DataPlane;
   readonly #admin: Server;
-  readonly #log;
+  readonly #log: Log;
+  readonly #way: Way;
+  readonly #ledger: Ledger;
+  readonly #jobs: LedgerJobs;
+  /** Aborted when the drain begins: what nobody waits for stops. */
+  readonly #stopping = new AbortController();
+  #jobsOver: Promise<void> = Promise.resolve();
   #settings: Settings;
-  #way: Way;
-  /** Opened by a reload that has not put its settings in force yet. */
-  #nextWay: Way | null = null;
-  /** Calls still run on these. */
-  readonly #formerUpstreams = new Set<Upstream>();
-  #draining = false;
   #address: AddressInfo | null = null;
   #adminAddress: AddressInfo | null = null;
 
-  constructor(parts: AssembleParts, way: Way) {
+  constructor(parts: AssembleParts, { clock, log, metrics, events, way, ledger }: Opened) {
     const { settings } = parts;
     this.#parts = parts;
     this.#settings = settings;
     this.#way = way;
-    this.#clock = parts.clock ?? systemClock;
-    this.#startedAtMs = this.#clock.now();
+    this.#ledger = ledger;
+    this.#clock = clock;
+    this.#startedAtMs = clock.now();
     this.#buffered = new ByteBudget(settings.limits.bufferedBytes);
-    this.#log = createLog(settings.log, parts.logTo);
-    const metrics = createMetrics();
-    metrics.buildInfo.set({ version: parts.version, node: parts.nodeVersion }, 1);
-    this.events = new Events(this.#log, metrics);
+    this.#log = log;
+    this.events = events;
     this.config = createConfigWatch({
       events: this.events,
       file: parts.file,
@@ -112,23 +124,27 @@ class Assembly implements Instance {
       running: this.settings,
       swap: (next) => this.#apply(next),
     });
-    const shared = { clock: this.#clock, events: this.events, buffered: this.#buffered, settings: this.settings };
+    const shared = { clock, events, buffered: this.#buffered, settings: this.settings, newId: randomUUID };
     this.#stack = buildStack({
       ...shared,
-      wire: this.#wire(),
+      wire: way.wire,
       random: parts.random ?? systemRandom,
       limits: () => this.#settings.limits,
       hostPolicy: () => this.#settings.upstream.breaker,
-      credentials: this.#credentials(),
-      keep: () => {},
+      credentials: way.credentials,
+      store: ledger.store,
+      namesKey: ledger.keys.names,
+      passthrough: () => this.#settings.upstream.credentials.kind === 'passthrough',
+      match: (method, path) => this.#settings.match(method, path),
+      keep: (gate) => ledger.store.keepGate(gate),
+      stopping: this.#stopping.signal,
     });
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({
       ...shared,
       service: this.#stack.service,
       full: this.#stack.full,
-      newId: randomUUID,
-      namesKey: randomBytes(32),
+      namesKey: ledger.keys.names,
     });
     this.#admin = createAdminPlane({
       ...shared,
@@ -140,8 +156,17 @@ class Assembly implements Instance {
         show: (endpoint) => shownStatus(this.#stack).breakers[endpoint],
       },
       reload: this.config.reload,
-      newId: randomUUID,
     });
+    this.#jobs = createLedgerJobs(
+      {
+        ...shared,
+        store: ledger.store,
+        restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
+        restoreOperations: this.#stack.restoreOperations,
+        resume: this.#stack.resume,
+      },
+      clock,
+    );
   }
 
   readonly settings = (): Settings => this.#settings;
@@ -154,7 +179,8 @@ class Assembly implements Instance {
     return urlOf('http', this.#adminAddress);
   }
 
-  async listen(): Promise<void> {
+  async start(): Promise<void> {
+    await this.#jobs.restore();
     this.#adminAddress = await listenOn(this.#admin, this.#settings.admin.listen);
     try {
       this.#address = await this.#dataPlane.listen();
@@ -164,6 +190,7 @@ class Assembly implements Instance {
     }
     const { hash, source, mode, upstream } = this.#settings;
     this.events.configLoaded(hash, source);
+    this.#jobsOver = this.#jobs.run(this.#stopping.signal);
     this.events.lifecycle('listening', { proxy: this.url, admin: this.adminUrl, upstream: upstream.origin, mode });
   }
 
@@ -172,8 +199,7 @@ class Assembly implements Instance {
     const loaded = await this.#parts.load();
     if (!loaded.ok) return loaded;
     try {
-      const changed = wayOf(loaded.settings) !== wayOf(this.#settings);
-      this.#nextWay = changed ? await openWay(loaded.settings, this.#parts.env) : null;
+      await this.#way.prepare(loaded.settings, this.#settings);
       return loaded;
     } catch (error) {
       if (error instanceof UpstreamSettingsError) return { ok: false, faults: [error.message] };
@@ -183,45 +209,25 @@ class Assembly implements Instance {
 
   /** Puts another configuration in force; calls under way keep the one they started with. */
   async #apply(settings: Settings): Promise<void> {
-    const former = this.#way;
-    const next = this.#nextWay ?? former;
-    this.#nextWay = null;
     this.#buffered.resize(settings.limits.bufferedBytes);
     this.#log.level = settings.log.level;
     this.#settings = settings;
-    this.#way = next;
+    this.#way.swap();
     this.events.configLoaded(settings.hash, settings.source);
-    if (former !== next) void this.#retire(former.upstream);
-  }
-
-  async #retire(upstream: Upstream): Promise<void> {
-    this.#formerUpstreams.add(upstream);
-    await upstream.close();
-    this.#formerUpstreams.delete(upstream);
   }
 
   async stop(graceMs: number): Promise<void> {
-    this.#draining = true;
+    this.#stopping.abort();
     this.events.lifecycle('draining', { active: this.#dataPlane.active(), graceMs });
     await this.#dataPlane.drain(graceMs);
     const closed = new Promise((resolve) => this.#admin.close(resolve));
     this.#admin.closeAllConnections();
     await closed;
     const unfinished = this.#dataPlane.active();
-    await Promise.all([this.#way.upstream, ...this.#formerUpstreams].map((upstream) => upstream.destroy()));
+    await this.#way.destroy();
+    await this.#jobsOver;
+    await this.#ledger.store.close();
     this.events.lifecycle('stopped', { unfinished });
-  }
-
-  /** The upstream of this moment. A call that took its connection before a swap still gets an answer from the new one. */
-  #wire(): Wire {
-    return {
-      connection: (signal) => this.#way.upstream.connection(signal),
-      dispatch: (request, handler) => this.#way.upstream.dispatch(request, handler),
-    };
-  }
-
-  #credentials(): Credentials {
-    return { current: () => this.#way.credentials.current(), reread: () => this.#way.credentials.reread() };
   }
 
   #holdBreaker(endpoint: string, order: BreakerOrder): boolean {
@@ -231,7 +237,9 @@ class Assembly implements Instance {
   }
 
   #readiness(): Readiness {
-    return this.#draining ? { ready: false, reasons: ['draining'] } : { ready: true, reasons: [] };
+    const { fault } = this.#ledger.store.health();
+    const reasons = [...(this.#stopping.signal.aborted ? ['draining'] : []), ...(fault === null ? [] : [fault])];
+    return { ready: reasons.length === 0, reasons };
   }
 
   #status(): Record<string, unknown> {
@@ -244,29 +252,7 @@ class Assembly implements Instance {
       config: { hash, source },
       ...shownStatus(this.#stack),
       buffered_bytes_free: this.#buffered.freeBytes,
-      upstream: { origin: upstream.origin, ...this.#way.upstream.stats() },
+      upstream: { origin: upstream.origin, ...this.#way.stats() },
     };
   }
-}
-
-/** What a change of makes another way to the upstream necessary; a breaker's rules can change on the way. */
-function wayOf({ upstream }: Settings): string {
-  const { breaker: _, ...way } = upstream;
-  return JSON.stringify(way);
-}
-
-function listenOn(server: Server, { host, port }: ListenAddress): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.removeListener('error', reject);
-      resolve(server.address() as AddressInfo);
-    });
-  });
-}
-
-function urlOf(scheme: 'http' | 'https', address: AddressInfo | null): string {
-  if (address === null) throw new Error('not listening yet');
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `${scheme}://${host}:${address.port}`;
 }

@@ -110,6 +110,7 @@ const FIXED: readonly [string, (settings: Settings) => unknown, (next: Settings,
     (next, { admin: { listen } }) => ({ ...next, admin: { ...next.admin, listen } }),
   ],
   ['data', (s) => s.data, (next, { data }) => ({ ...next, data })],
+  ['data_key_file', (s) => s.dataKeyFile, (next, { dataKeyFile }) => ({ ...next, dataKeyFile })],
   ['tls', (s) => s.tls, (next, { tls }) => ({ ...next, tls })],
   ['log.redact', (s) => s.log.redact, (next, { log: { redact } }) => ({ ...next, log: { ...next.log, redact } })],
 ];

@@ -5,8 +5,8 @@ import { createConnect } from './connect.ts';
 import { Connection } from './connection.ts';
 import { Places } from './places.ts';
 
-/** Numbers for the status page. */
-interface UpstreamStats {
+/** Connections of this moment, for the status page. */
+export interface UpstreamStats {
   /** Calls on the wire. */
   readonly running: number;
   /** Calls in line for a connection. */

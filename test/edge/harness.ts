@@ -43,6 +43,7 @@ export function edgeSettings(overrides: Partial<Settings> = {}, of: Partial<Endp
       breaker: hostBreakerPolicy({ failures: 5, windowMs: 10_000, openForMs: 1000, maxOpenForMs: 30_000 }),
     },
     data: '/nowhere',
+    dataKeyFile: null,
     limits: LIMITS,
     deadLetters: { retainMs: 2_592_000_000, maxEntries: 100_000, maxBytes: 2 ** 30, autoRedrive: false },
     redrive: { velocity: 0.1, maxAgeMs: 86_400_000 },

@@ -65,6 +65,8 @@ async function rig() {
     newId: randomUUID,
     namesKey: randomBytes(32),
     passthrough: () => true,
+    match: () => ({ policy: policy(), params: {} }),
+    stopping: new AbortController().signal,
   });
   // Nearly every attempt fails here on purpose, and it is retries that are looked at.
   stack.holdBreaker('host', 'close');
