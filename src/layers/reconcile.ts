@@ -116,8 +116,9 @@ class LostCreate {
         if (exchange.conflict !== null && outcome.kind === 'answered' && outcome.status >= 400) {
           return this.#confirm(outcome, exchange.conflict);
         }
-        if (outcome.verdict.class === 'ok' || outcome.verdict.effect === 'none') return outcome;
+        if (outcome.verdict.class === 'ok') return outcome;
         if (isAbsent && lastEffectIsNone(exchange)) return withoutEffect(exchange, outcome);
+        if (outcome.verdict.effect === 'none') return outcome;
         outcome = withoutStream(outcome);
       }
       const found = await this.#search(outcome === null);
