@@ -112,10 +112,6 @@ export class LiveRun implements HeldRun {
     return this.#exchange.operation?.sentAtMs ?? null;
   }
 
-  get recorded(): boolean {
-    return this.#hasRow;
-  }
-
   async #run(inner: Service): Promise<Outcome> {
     let outcome: Outcome;
     try {
@@ -165,7 +161,11 @@ export class LiveRun implements HeldRun {
   /** An earlier run is about to be sent once more. After a crash, looks are timed from what the row says here. */
   async #putSentAgain(): Promise<void> {
     const { store, clock } = this.#parts;
-    await store.change(this.names.id, { state: 'sent', updatedAtMs: clock.wall() }, OPEN_STATES);
+    try {
+      await store.change(this.names.id, { state: 'sent', updatedAtMs: clock.wall() }, OPEN_STATES);
+    } catch (error) {
+      if (this.names.keyHash !== null) throw error;
+    }
     this.#exchange.beforeSend = null;
   }
 
