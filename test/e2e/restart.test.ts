@@ -57,9 +57,13 @@ async function commit(served: Served): Promise<void> {
 const asked = (line: string): number =>
   simulator.requests().filter(({ method, target }) => `${method} ${target}` === line).length;
 
-async function breakers({ adminUrl }: Served): Promise<Record<string, { state: string; probe_in_seconds: number }>> {
-  const status = (await (await fetch(`${adminUrl}/api/status`)).json()) as { breakers: never };
-  return status.breakers;
+interface Status {
+  readonly waiting: number;
+  readonly breakers: Record<string, { state: string }>;
+}
+
+async function statusOf({ adminUrl }: Served): Promise<Status> {
+  return (await (await fetch(`${adminUrl}/api/status`)).json()) as Status;
 }
 
 describe('a restart does not open a gate', () => {
@@ -95,7 +99,7 @@ describe('a restart does not open a gate', () => {
     await commit(first);
     await kill(first);
     const again = await r.start();
-    expect(await breakers(again)).toMatchObject({
+    expect((await statusOf(again)).breakers).toMatchObject({
       'GET /contacts': { state: 'open' },
       'GET /tags': { state: 'held_open' },
     });
@@ -106,23 +110,24 @@ describe('a restart does not open a gate', () => {
   });
 });
 
+const note = { body: 'Called, no answer', admin_id: '814860' };
+
+/** A note that hung upstream when its process was killed, and the process after that. */
+async function crashed(fault: RuleInput['fault'], headers: Record<string, string> = {}) {
+  const r = await rig();
+  const { id } = (await ask(simulator.url, 'POST /contacts', { external_id: 'lead' })).json;
+  const line = `POST /contacts/${id}/notes`;
+  simulator.fault({ match: 'POST /contacts/{contact_id}/notes', times: 1, fault });
+  const first = await r.start();
+  const lost = send(first, line, note, headers).catch(() => null);
+  await eventually('it is on the wire', () => asked(line) === 1);
+  await kill(first);
+  expect(await lost).toBeNull();
+  const notes = (): number => simulator.effects().filter(({ operation }) => operation.endsWith('/notes')).length;
+  return { again: await r.start(), line, notes, start: r.start };
+}
+
 describe('a note that is on the wire when the process is killed', () => {
-  const note = { body: 'Called, no answer', admin_id: '814860' };
-
-  async function crashed(fault: RuleInput['fault'], headers: Record<string, string> = {}) {
-    const r = await rig();
-    const { id } = (await ask(simulator.url, 'POST /contacts', { external_id: 'lead' })).json;
-    const line = `POST /contacts/${id}/notes`;
-    simulator.fault({ match: 'POST /contacts/{contact_id}/notes', times: 1, fault });
-    const first = await r.start();
-    const lost = send(first, line, note, headers).catch(() => null);
-    await eventually('it is on the wire', () => asked(line) === 1);
-    await kill(first);
-    expect(await lost).toBeNull();
-    const notes = (): number => simulator.effects().filter(({ operation }) => operation.endsWith('/notes')).length;
-    return { again: await r.start(), line, notes };
-  }
-
   it('and took effect: it is found, never sent twice, and the caller that comes again gets it', async () => {
     const { again, line, notes } = await crashed({ kind: 'hang', effect: 'applied' });
     expect(await again.child.logged('recovered')).toMatchObject({ unknown: 1, dead: 0, released: 0 });
@@ -151,16 +156,73 @@ describe('a note that is on the wire when the process is killed', () => {
     expect(asked(line)).toBe(1);
     expect(notes()).toBe(1);
   });
+});
 
-  it('and came to nothing: it is sent once more when looks have shown that, and not before', {
+describe('other creates that are cut short by a crash', () => {
+  const KEY = { 'Idempotency-Key': 'k' };
+
+  it('an effect that lands after the restart is found: looks are timed from there', { timeout: 60_000 }, async () => {
+    const { again, line, notes } = await crashed({ kind: 'hang', effect: 'late', late_by: '6s' });
+    expect(await again.child.logged('reconciled')).toMatchObject({ result: 'landed' });
+    expect(await send(again, line, note)).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
+    expect(asked(line)).toBe(1);
+    expect(notes()).toBe(1);
+  });
+
+  it('and came to nothing: looks show that, across one more crash, and it is sent once more', {
     timeout: 60_000,
   }, async () => {
-    const { again, line, notes } = await crashed({ kind: 'hang', effect: 'none' });
-    expect(await again.child.logged('reconciled')).toMatchObject({ result: 'absent' });
+    const { again, line, notes, start } = await crashed({ kind: 'hang', effect: 'none' });
+    await again.child.logged('recovered');
+    await kill(again);
+    const third = await start();
+    expect(await third.child.logged('recovered')).toMatchObject({ unknown: 1 });
+    expect(await third.child.logged('reconciled')).toMatchObject({ result: 'absent' });
     await eventually('it is sent again', () => notes() === 1);
-    const got = await send(again, line, note);
-    expect(got).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
+    expect(await send(third, line, note)).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
     expect(asked(line)).toBe(2);
+    expect(notes()).toBe(1);
+  });
+
+  it('guarded by the upstream: it is sent again, and its own 409 is its success', async () => {
+    const r = await rig();
+    simulator.fault({ match: 'POST /contacts', times: 1, fault: { kind: 'hang', effect: 'applied' } });
+    const first = await r.start();
+    const contact = { external_id: 'lead-1', role: 'user' };
+    const lost = send(first, 'POST /contacts', contact).catch(() => null);
+    await eventually('it is on the wire', () => asked('POST /contacts') === 1);
+    await kill(first);
+    await lost;
+    const again = await r.start();
+    expect(await again.child.logged('reconciled')).toMatchObject({ result: 'landed' });
+    const got = await send(again, 'POST /contacts', contact);
+    expect(got).toMatchObject({ status: 200, id: simulator.effects()[0]?.id });
+    expect(simulator.effects()).toHaveLength(1);
+  });
+
+  it('one that waited for its turn when the process died was not sent: its key is free', async () => {
+    const fault = { kind: 'status', status: 429, retry_after: '30s' } as const;
+    const r = await rig({ rules: [{ match: 'GET /contacts', times: 1, fault }] });
+    const first = await r.start();
+    await send(first, 'GET /contacts', undefined, { 'Holdfast-Timeout': '2s' });
+    const lost = send(first, 'POST /contacts', { external_id: 'x' }, KEY).catch(() => null);
+    await eventually('it waits', async () => (await statusOf(first)).waiting === 1);
+    await commit(first);
+    await kill(first);
+    await lost;
+    const again = await r.start();
+    expect(await again.child.logged('recovered')).toMatchObject({ released: 1, dead: 0, unknown: 0 });
+    expect(asked('POST /contacts')).toBe(1);
+  });
+
+  it('a process that is told to stop while it looks stops, and the next one goes on', { timeout: 60_000 }, async () => {
+    const { again, line, notes, start } = await crashed({ kind: 'hang', effect: 'late', late_by: '3s' });
+    await again.child.logged('recovered');
+    again.child.signal('SIGTERM');
+    expect(await again.child.exit()).toBe(0);
+    const third = await start();
+    expect(await send(third, line, note)).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
+    expect(asked(line)).toBe(1);
     expect(notes()).toBe(1);
   });
 });
