@@ -18,7 +18,7 @@ import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
 import { listenOn, urlOf } from './edge/listen.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
-import { type Clock, systemClock } from './ops/clock.ts';
+import { type Clock, sleep, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
 import { createLog, type Log } from './ops/log.ts';
@@ -219,7 +219,7 @@ class Assembly implements Instance {
   async stop(graceMs: number): Promise<void> {
     this.#stopping.abort();
     this.events.lifecycle('draining', { active: this.#dataPlane.active(), graceMs });
-    await this.#dataPlane.drain(graceMs);
+    await Promise.all([this.#dataPlane.drain(graceMs), this.#jobsWithin(graceMs)]);
     const closed = new Promise((resolve) => this.#admin.close(resolve));
     this.#admin.closeAllConnections();
     await closed;
@@ -228,6 +228,13 @@ class Assembly implements Instance {
     await this.#jobsOver;
     await this.#ledger.store.close();
     this.events.lifecycle('stopped', { unfinished });
+  }
+
+  /** Runs that no client waits for have the same grace. What it cuts short stays in the ledger. */
+  async #jobsWithin(graceMs: number): Promise<void> {
+    const over = new AbortController();
+    void this.#jobsOver.then(() => over.abort());
+    await sleep(this.#clock, graceMs, over.signal);
   }
 
   #holdBreaker(endpoint: string, order: BreakerOrder): boolean {

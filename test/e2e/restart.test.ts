@@ -217,7 +217,7 @@ describe('other creates that are cut short by a crash', () => {
 
   it('a process that is told to stop while it looks stops, and the next one goes on', { timeout: 60_000 }, async () => {
     const { again, line, notes, start } = await crashed({ kind: 'hang', effect: 'late', late_by: '3s' });
-    await again.child.logged('recovered');
+    await eventually('it looks', () => simulator.requests().some(({ method }) => method === 'GET'));
     again.child.signal('SIGTERM');
     expect(await again.child.exit()).toBe(0);
     const third = await start();
