@@ -196,7 +196,8 @@ class RowCompiler {
       ...this.#sections(profile, stack),
       errors: own.length === 0 ? this.#parts.generic : [...own, ...this.#parts.generic],
       answer: this.#answer(stack, template),
-      whole: last('whole') ?? 'ends',
+      // A create that is cut and looks whole would be told as done to a client that cannot read it, and repeated by it.
+      whole: last('whole') ?? (operationClass === 'create' ? 'parse' : 'ends'),
     };
     for (const row of stack) this.#inspect(row, policy);
     return policy;

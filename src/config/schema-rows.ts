@@ -169,10 +169,11 @@ export const endpointRow = z.strictObject(
       z.union([word(['json', 'empty', 'any']), answerTemplate], { error: ANSWER }),
       'What a success carries; an object is also the answer of a repeated call whose first had succeeded. `{name}` is filled from the path.',
     ),
-    whole: choice('How a promised JSON answer is proven whole: by its ends, or parsed in full.', null, [
-      'ends',
-      'parse',
-    ]),
+    whole: choice(
+      'How a promised JSON answer is proven whole: by its ends, or parsed in full; creates are parsed.',
+      null,
+      ['ends', 'parse'],
+    ),
   },
   { error: structure('a row such as { match: GET /contacts/{id}, timeout: { attempt: 5s } }') },
 );

@@ -16,6 +16,12 @@ export function landedAnswer(status: number, document: unknown): Answered {
   return { ...from, headers, body: { kind: 'bytes', bytes } };
 }
 
+/** The success of an earlier attempt that a rule takes from the error of a later one; nobody has its answer. */
+export function doneBefore({ verdict }: Outcome): Answered {
+  const body = { kind: 'bytes', bytes: NOTHING } as const;
+  return { kind: 'answered', from: 'upstream', status: 204, headers: [], body, trailers: [], verdict };
+}
+
 /** The last attempt did nothing, whatever those before it did. */
 export function lastEffectIsNone({ attempts }: Exchange): boolean {
   return attempts.at(-1)?.effect === 'none';

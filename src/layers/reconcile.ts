@@ -39,6 +39,7 @@ import {
   wholeOf,
 } from './reconcile-look.ts';
 import {
+  doneBefore,
   landedAnswer,
   lastEffectIsNone,
   leftOpen,
@@ -168,7 +169,10 @@ class LostCreate {
       streamOf(outcome)?.discard();
       return landed;
     }
-    return kind === 'older' ? withoutEffect(this.#exchange, notOurs(outcome)) : leftOpen(withoutStream(outcome));
+    if (kind === 'older') return withoutEffect(this.#exchange, notOurs(outcome));
+    // Not shown yet, and the row says that the error alone is the proof.
+    if (outcome.verdict.class === 'ok' && kind === 'absent') return doneBefore(withoutStream(outcome));
+    return leftOpen(withoutStream(outcome));
   }
 
   /** Waits and looks until there is nothing more to see. `elapsedMs` is what has passed since the loss. */
