@@ -1,10 +1,10 @@
 /**
- * Creates without a key, and who may meet them (semantics §6, "Holds"). A re-send replaces a caller that is no longer
- * waiting: every caller that left unanswered or was answered with an error is one credit, and an identical request spends
- * one to join the operation. Without a credit it is a second intention, for two equal notes can be intended: it runs
- * beside the first, or, while the first one's outcome is in doubt, waits for its end, so that a look for the first does
- * not find the second. The obvious other choice, to take equal requests of a short time for one, would lose the
- * second note of a person who means it.
+ * Creates without a key, and who may meet them (semantics §6, "Holds"). An operation has one caller at a time. A re-send
+ * replaces one that is no longer waiting: when the caller has left unanswered or was answered with an error, the next
+ * identical request takes its place. While the caller is there, or after it got a success, an identical request is a
+ * second intention, for two equal notes can be intended: it runs beside the first, or, while the first one's outcome is in
+ * doubt, waits for its end, so that a look for the first does not find the second. The obvious other choice, to take equal
+ * requests of a short time for one, would lose the second note of a person who means it.
  */
 
 /** The run of an operation, as far as this table asks. */
@@ -17,30 +17,28 @@ export interface HeldRun {
 export interface Held<R extends HeldRun> {
   readonly id: string;
   readonly identity: string;
-  /** Runs; ended with an unknown outcome; or succeeded, and not everybody has got the answer. */
+  /** Runs; ended with an unknown outcome; or succeeded, and its caller has not got the answer. */
   readonly phase: 'running' | 'unknown' | 'succeeded';
   /** The run under way; null when there is none. */
   readonly run: R | null;
   /** Epoch ms of the first dispatch; null while it runs for the first time. */
   readonly sentAtMs: number | null;
-  /** Callers that may send it again. */
-  readonly credits: number;
+  /** It may be sent again by whoever is `gone`; `served` has the answer. */
+  readonly caller: 'present' | 'gone' | 'served';
 }
 
 interface Entry<R extends HeldRun> extends Held<R> {
-  phase: 'running' | 'unknown' | 'succeeded';
+  phase: Held<R>['phase'];
   run: R | null;
   sentAtMs: number | null;
-  credits: number;
-  /** Callers that are served by it now. */
-  present: number;
+  caller: Held<R>['caller'];
   /** Monotonic ms: when it ended. */
   endedAtMs: number;
 }
 
 /** What an arriving request is to do. */
 export type Arrival<R extends HeldRun> =
-  /** It is the re-send of a caller of this operation, which has one credit less. */
+  /** It takes the place of a caller that is gone. */
   | { readonly kind: 'join'; readonly held: Held<R> }
   /** It is a second intention, and an equal one is in doubt. */
   | { readonly kind: 'wait'; readonly run: R }
@@ -60,7 +58,7 @@ export interface RestoredHold {
 
 const RUN = { kind: 'run' } as const;
 
-/** The table of one process. At most `endedMax` operations that ended are held, the oldest are let go first. */
+/** The table of one process. At most `endedMax` operations that ended are held; the oldest are let go first. */
 export class Holds<R extends HeldRun> {
   readonly #endedMax: number;
   readonly #byIdentity = new Map<string, Entry<R>[]>();
@@ -85,27 +83,23 @@ export class Holds<R extends HeldRun> {
     for (const entry of entries.slice()) {
       if (entry.phase !== 'running' && nowMs - entry.endedAtMs >= holdMs) this.#remove(entry);
     }
-    const joined = second ? undefined : entries.find(({ credits }) => credits > 0);
+    const joined = second ? undefined : entries.find(({ caller }) => caller === 'gone');
     if (joined !== undefined) {
-      joined.credits -= 1;
-      joined.present += 1;
+      joined.caller = 'present';
       return { kind: 'join', held: joined };
     }
-    for (const { phase, run } of entries) {
-      if (phase === 'running' && run !== null && run.inDoubt()) return { kind: 'wait', run };
-    }
+    for (const { run } of entries) if (run?.inDoubt()) return { kind: 'wait', run };
     return RUN;
   }
 
   /** An operation begins; its caller is present. */
   begin(id: string, identity: string, run: R): Held<R> {
-    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, credits: 0, present: 1, endedAtMs: 0 });
+    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, caller: 'present', endedAtMs: 0 });
   }
 
   /** An operation of an earlier process; its caller is gone. */
   restore({ id, identity, phase, sentAtMs, endedAtMs }: RestoredHold): void {
-    const entry = this.#add({ id, identity, phase, run: null, sentAtMs, credits: 1, present: 0, endedAtMs });
-    this.#ended.add(entry);
+    this.#ended.add(this.#add({ id, identity, phase, run: null, sentAtMs, caller: 'gone', endedAtMs }));
     this.#bound();
   }
 
@@ -127,16 +121,14 @@ export class Holds<R extends HeldRun> {
     entry.endedAtMs = nowMs;
     this.#ended.delete(entry);
     this.#ended.add(entry);
-    this.#settle(entry);
     this.#bound();
   }
 
-  /** A caller is served no longer: it got the success, or it left or got an error and may send again. */
-  leave(held: Held<R>, satisfied: boolean): void {
+  /** The caller is there no longer: it has got the success, or it left or got an error and may send again. */
+  leave(held: Held<R>, served: boolean): void {
     const entry = held as Entry<R>;
-    entry.present -= 1;
-    if (!satisfied) entry.credits += 1;
-    this.#settle(entry);
+    entry.caller = served ? 'served' : 'gone';
+    if (served) this.#remove(entry);
   }
 
   /** The operation with this id; null when it is not held. Linear: for recovery only. */
@@ -146,11 +138,6 @@ export class Holds<R extends HeldRun> {
       if (found !== undefined) return found;
     }
     return null;
-  }
-
-  /** A success that everybody has got is of no use to anybody. */
-  #settle(entry: Entry<R>): void {
-    if (entry.phase === 'succeeded' && entry.present === 0 && entry.credits === 0) this.#remove(entry);
   }
 
   #add(entry: Entry<R>): Entry<R> {

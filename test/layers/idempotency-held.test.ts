@@ -56,13 +56,10 @@ test('what is kept has no credential but the one that a re-send needs, and that 
 test('a call that waits before its first send is on record as reserved, and as sent when it is sent', async () => {
   const rig = idempotencyRig();
   const x = create();
-  let begin = (): void => {};
-  const gate = new Promise<void>((resolve) => {
-    begin = resolve;
-  });
+  const gate = Promise.withResolvers<void>();
   const service = rig.idempotency.layer(async (call) => {
     rig.waiting.enter(call);
-    await gate;
+    await gate.promise;
     rig.waiting.leave();
     await call.beforeSend?.();
     return noteAttempt(call, created());
@@ -70,7 +67,7 @@ test('a call that waits before its first send is on record as reserved, and as s
   const ending = service(x);
   await rig.clock.settle();
   expect(rig.store.rows()).toMatchObject([{ state: 'reserved', effect: 'none', sentAtMs: null }]);
-  begin();
+  gate.resolve();
   await ending;
   expect(rig.store.writes).toEqual(['insert op-1 reserved', 'change op-1 sent', 'change op-1 succeeded']);
 });
@@ -324,13 +321,13 @@ test('§6: a hold ends after idempotency.hold', async () => {
   await ending;
 });
 
-describe('§6: after a restart', () => {
-  const restarted = async (rig: Rig): Promise<Rig> => {
-    const next = idempotencyRig(rig.store, rig.clock);
-    next.idempotency.restore(await rig.store.open(0));
-    return next;
-  };
+const restarted = async (rig: Rig): Promise<Rig> => {
+  const next = idempotencyRig(rig.store, rig.clock);
+  next.idempotency.restore(await rig.store.open(0));
+  return next;
+};
 
+describe('§6: after a restart', () => {
   test('every earlier caller counts as gone: an unknown create is joined once, an undelivered answer is handed over', async () => {
     const rig = idempotencyRig();
     const cut = create();

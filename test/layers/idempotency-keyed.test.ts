@@ -27,6 +27,69 @@ async function run({ service, wire, clock }: Rig, x: Exchange, outcome: Outcome)
 
 const idempotent = { operationClass: 'idempotent' } as const;
 
+/** An answer whose body flows. */
+function streamed(chunks: readonly Buffer[], broken = false) {
+  return created('7', { body: { kind: 'stream', stream: new ScriptedStream([...chunks], broken) } });
+}
+
+class ScriptedStream implements AnswerStream {
+  readonly done = Promise.resolve();
+  readonly #chunks: Buffer[];
+  readonly #broken: boolean;
+  #sink: AnswerSink | null = null;
+  #paused = true;
+
+  constructor(chunks: Buffer[], broken: boolean) {
+    this.#chunks = chunks;
+    this.#broken = broken;
+  }
+
+  start(sink: AnswerSink): void {
+    this.#sink = sink;
+    this.resume();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#sink?.data(chunk);
+    if (this.#paused) return;
+    if (this.#broken) this.#sink?.fail('truncated');
+    else this.#sink?.end([]);
+  }
+
+  discard(): void {}
+
+  #next(): Buffer | undefined {
+    return this.#paused ? undefined : this.#chunks.shift();
+  }
+}
+
+async function read(outcome: Outcome): Promise<{ bytes: Buffer; end: string }> {
+  if (outcome.kind !== 'answered') throw new Error('not answered');
+  if (outcome.body.kind === 'bytes') return { bytes: outcome.body.bytes, end: 'end' };
+  const { stream } = outcome.body;
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    stream.start({
+      data: (chunk) => void chunks.push(chunk),
+      end: () => resolve({ bytes: Buffer.concat(chunks), end: 'end' }),
+      fail: (failure) => resolve({ bytes: Buffer.concat(chunks), end: failure }),
+    });
+  });
+}
+
+const deriving = (...found: unknown[]) => ({
+  idempotency: {
+    ...policy().idempotency,
+    derive: found.map((each, i) => ({ source: `part${i}`, evaluate: () => Promise.resolve(each) })),
+  },
+});
+
 test('§6: a finished call is replayed, status, headers and body, and nothing is sent', async () => {
   const rig = idempotencyRig();
   await run(rig, keyed('k'), created('7'));
@@ -121,9 +184,9 @@ test('§6: an idempotent write with a key is one operation too; a key on a read 
   const rig = idempotencyRig();
   await run(rig, keyed('k', { method: 'PUT', rules: idempotent }), created());
   expect(await rig.service(keyed('k', { method: 'PUT', rules: idempotent }))).toMatchObject({ from: 'replay' });
-  const read = exchange({ idempotencyKey: 'k', method: 'GET', policy: policy({ operationClass: 'read' }) });
-  await run(rig, read, answered(200));
-  expect(read.operation).toBeNull();
+  const asked = exchange({ idempotencyKey: 'k', method: 'GET', policy: policy({ operationClass: 'read' }) });
+  await run(rig, asked, answered(200));
+  expect(asked.operation).toBeNull();
   expect(rig.wire.calls).toHaveLength(2);
 });
 
@@ -273,13 +336,11 @@ describe('§6: when the store is unavailable', () => {
     rig.store.fault = 'disk full';
     expect(await rig.service(keyed('k'))).toMatchObject({ code: 'holdfast_store_unavailable', retryAfterMs: 1000 });
     rig.store.fault = null;
-    let open = (): void => {};
+    const gate = Promise.withResolvers<void>();
+    rig.store.commitGate = gate.promise;
     const ending = rig.service(keyed('k'));
-    rig.store.commitGate = new Promise((resolve) => {
-      open = resolve;
-    });
     rig.store.fault = 'disk full';
-    open();
+    gate.resolve();
     expect(await ending).toMatchObject({ code: 'holdfast_store_unavailable' });
     expect(rig.wire.calls).toHaveLength(0);
   });
@@ -301,16 +362,9 @@ describe('§6: when the store is unavailable', () => {
 });
 
 describe('derive', () => {
-  const parts = (...found: unknown[]) => ({
-    idempotency: {
-      ...policy().idempotency,
-      derive: found.map((each, i) => ({ source: `part${i}`, evaluate: () => Promise.resolve(each) })),
-    },
-  });
-
   test('§6: makes the key of a call that sends none; another body under it is an operation of its own', async () => {
     const rig = idempotencyRig();
-    const rules = parts('lead-1', 'a@example.com');
+    const rules = deriving('lead-1', 'a@example.com');
     await run(rig, keyed('', { idempotencyKey: null, rules, text: '{"v":1}' }), created('1'));
     expect(await rig.service(keyed('', { idempotencyKey: null, rules, text: '{"v":1}' }))).toMatchObject({
       from: 'replay',
@@ -329,7 +383,7 @@ describe('derive', () => {
     async (part) => {
       const rig = idempotencyRig();
       for (let i = 0; i < 2; i++) {
-        const x = keyed('', { idempotencyKey: null, rules: parts('lead-1', part) });
+        const x = keyed('', { idempotencyKey: null, rules: deriving('lead-1', part) });
         await run(rig, x, created());
         x.onDelivered?.(true);
       }
@@ -347,47 +401,6 @@ test('§6: with require, a write without a key is refused with 400 and nothing i
 });
 
 describe('answers that stream', () => {
-  function streamed(chunks: readonly Buffer[], broken = false) {
-    let sink: AnswerSink | null = null;
-    const sent = [...chunks];
-    let paused = false;
-    const flow = (): void => {
-      while (!paused && sent.length > 0) sink?.data(sent.shift() as Buffer);
-      if (paused || sent.length > 0) return;
-      if (broken) sink?.fail('truncated');
-      else sink?.end([]);
-    };
-    const stream: AnswerStream = {
-      start: (given) => {
-        sink = given;
-        flow();
-      },
-      pause: () => void (paused = true),
-      resume: () => {
-        if (!paused) return;
-        paused = false;
-        flow();
-      },
-      discard: () => {},
-      done: Promise.resolve(),
-    };
-    return created('7', { body: { kind: 'stream', stream } });
-  }
-
-  async function read(outcome: Outcome): Promise<{ bytes: Buffer; end: string }> {
-    if (outcome.kind !== 'answered') throw new Error('not answered');
-    if (outcome.body.kind === 'bytes') return { bytes: outcome.body.bytes, end: 'end' };
-    const { stream } = outcome.body;
-    return new Promise((resolve) => {
-      const chunks: Buffer[] = [];
-      stream.start({
-        data: (chunk) => void chunks.push(chunk),
-        end: () => resolve({ bytes: Buffer.concat(chunks), end: 'end' }),
-        fail: (failure) => resolve({ bytes: Buffer.concat(chunks), end: failure }),
-      });
-    });
-  }
-
   test('are collected and kept up to limits.stored_answer', async () => {
     const rig = idempotencyRig();
     const chunks = [Buffer.alloc(400, 'a'), Buffer.alloc(600, 'b')];

@@ -30,16 +30,16 @@ const limits = {
 };
 
 /** Builds the layer in front of the deadline layer and a wire that the test drives by hand. */
-export function idempotencyRig(store = new MemoryStore(), clock = new VirtualClock()) {
+export function idempotencyRig(store = new MemoryStore(), clock = new VirtualClock(), ids = 'op-') {
   const recorded = recordedEvents();
   const wire = new HandDriven();
   const waiting = new WaitingRoom(() => 1000);
   const buffered = new ByteBudget(1e6);
-  let ids = 0;
+  let made = 0;
   const parts = { clock, events: recorded.events, waiting, buffered, limits: () => limits, store };
   const idempotency = createIdempotency({
     ...parts,
-    newId: () => `op-${++ids}`,
+    newId: () => `${ids}${++made}`,
     namesKey: NAMES_KEY,
     passthrough: () => true,
   });
