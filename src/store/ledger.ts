@@ -8,6 +8,10 @@ import type { Sealer } from './seal.ts';
 const WHOLE = `
   SELECT operations.*, requests.headers, requests.body, requests.credential, answers.answer FROM operations
   JOIN requests ON requests.n = operations.n LEFT JOIN answers ON answers.n = operations.n`;
+/** Word for word what the index holds, then the whole. */
+const BY_KEY = `${WHOLE}
+  WHERE substr(key_hash, 1, 16) = substr(?1, 1, 16) AND substr(scope, 1, 8) = substr(?2, 1, 8)
+    AND key_hash = ?1 AND scope = ?2`;
 /** Pages that `expire` gives back to the disk at once, and how many must be free before it does. */
 const VACUUM_PAGES = 256;
 const FREE_PAGES_KEPT = 2048;
@@ -80,9 +84,7 @@ export class Ledger {
   }
 
   byKey(scope: string, keyHash: string): Operation | null {
-    return this.#whole(
-      this.#run(`${WHOLE} WHERE operations.key_hash = ? AND operations.scope = ?`).get(keyHash, scope),
-    );
+    return this.#whole(this.#run(BY_KEY).get(keyHash, scope));
   }
 
   /** Two queries, each word for word the condition of its partial index. */
