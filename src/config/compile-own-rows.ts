@@ -1,5 +1,6 @@
 import { parseTemplate, shapeOf } from '../core/match.ts';
 import { nearest } from '../core/nearest.ts';
+import { checkDerive } from './compile-derive.ts';
 import { compileEntry } from './compile-errors.ts';
 import { checkRecipes } from './compile-recipes.ts';
 import type { ReadRow, RowReport } from './compile-rows.ts';
@@ -93,4 +94,5 @@ async function checkConditions(row: ReadRow['row'], report: RowReport): Promise<
     const wrong = source ? await checkCondition(source) : null;
     if (wrong !== null) report('error', [name], wrong, null);
   }
+  await checkDerive(row.idempotency, ['idempotency'], (path, wrong) => report('error', path, wrong, null));
 }

@@ -3,6 +3,7 @@
 import { nearest } from '../core/nearest.ts';
 import type { ErrorRule } from '../core/policy.ts';
 import type { ClientAccess, ListenAddress, Settings, UpstreamSettings } from '../core/settings.ts';
+import { checkSharedDerive } from './compile-derive.ts';
 import { compileEntry } from './compile-errors.ts';
 import { compileNotify } from './compile-notify.ts';
 import { readOwnRows } from './compile-own-rows.ts';
@@ -72,6 +73,7 @@ class Compiler {
     const clients = this.#clients(listen, upstream);
     const tls = this.#tls();
     this.#breakers();
+    await checkSharedDerive(this.#config, (path, wrong) => this.#fault(path, wrong));
     const notify = compileNotify(this.#parts, this.faults);
     const { rows, generic } = readOnce(this.#parts.shipped);
     const compiled = compileRows({
