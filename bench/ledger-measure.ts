@@ -1,11 +1,12 @@
 /** What an operation costs the ledger: the store alone, without a proxy around it. */
 
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Operation, OperationChange } from '../src/core/operation.ts';
 import { systemClock } from '../src/ops/clock.ts';
+import { newId } from '../src/ops/ids.ts';
 import { runBatch } from '../src/store/batch.ts';
 import { openLedger } from '../src/store/files.ts';
 import { openKeys } from '../src/store/keys.ts';
@@ -21,6 +22,8 @@ const BODY = Buffer.alloc(2048, '{"email":"somebody@example.com"}');
 const OLD_BODY = Buffer.alloc(512, 'x');
 const FILL_BATCH = 5000;
 const DAY_MS = 86_400_000;
+
+let objects = 0;
 
 /** A store in a folder of its own. */
 export interface Bed {
@@ -151,7 +154,7 @@ function fill(directory: string, sealingKey: Buffer, rows: number): void {
 }
 
 function created(body: Buffer): Operation {
-  const id = newId();
+  const id = newId(systemClock);
   const nowMs = Date.now();
   return {
     id,
@@ -196,7 +199,7 @@ function ended(body: Buffer): OperationChange {
     effect: 'applied',
     expiresAtMs: nowMs + DAY_MS,
     answer: { status: 200, headers: ['Content-Type', 'application/json', 'X-Request-Id', 'r'], body },
-    answerId: randomBytes(12).toString('hex'),
+    answerId: nextObjectId(nowMs),
     attempts: [
       {
         n: 1,
@@ -216,8 +219,10 @@ function ended(body: Buffer): OperationChange {
   };
 }
 
-function newId(): string {
-  return randomUUID();
+/** Intercom's ids are those of MongoDB for contacts, numbers that grow for the rest: either way they come in order. */
+function nextObjectId(nowMs: number): string {
+  objects++;
+  return `${Math.floor(nowMs / 1000).toString(16)}1bb69f9f21${objects.toString(16).padStart(6, '0')}`;
 }
 
 function hashOf(text: string): string {

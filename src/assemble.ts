@@ -3,7 +3,6 @@
  * configuration changes. `serve` runs it in a process, the demo and the tests beside other things in theirs.
  */
 
-import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
@@ -20,6 +19,7 @@ import { listenOn, urlOf } from './edge/listen.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
 import { type Clock, sleep, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
+import { newId } from './ops/ids.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
@@ -124,7 +124,7 @@ class Assembly implements Instance {
       running: this.settings,
       swap: (next) => this.#apply(next),
     });
-    const shared = { clock, events, buffered: this.#buffered, settings: this.settings, newId: randomUUID };
+    const shared = { clock, events, buffered: this.#buffered, settings: this.settings, newId: () => newId(clock) };
     this.#stack = buildStack({
       ...shared,
       wire: way.wire,
