@@ -49,9 +49,10 @@ function holds({ value, atLeast = -Infinity, atMost = Infinity }: Line): boolean
 }
 
 function commit(): string {
-  const git = (...args: string[]): string => spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
-  return (
-    git('rev-parse', '--short', 'HEAD') +
-    (git('status', '--porcelain', 'src') === '' ? '' : ' with uncommitted changes')
-  );
+  const changed = git('status', '--porcelain', 'src') !== '';
+  return git('rev-parse', '--short', 'HEAD') + (changed ? ' with uncommitted changes' : '');
+}
+
+function git(...args: string[]): string {
+  return spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
 }
