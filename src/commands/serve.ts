@@ -5,12 +5,13 @@ import { formatFault } from '../config/faults.ts';
 import { configFileOf, type Flags, type LoadResult, loadSettings } from '../config/load.ts';
 import { fileSignature, type Loaded } from '../jobs/config-watch.ts';
 import { type Clock, systemClock } from '../ops/clock.ts';
+import { LogBatch } from '../ops/log-batch.ts';
 import type { Io } from './io.ts';
 
 /** Kubernetes gives 30 s before it kills; a second is left for the last flush. */
 const GRACE_MS = 29_000;
-/** The log is written in batches of this size, and once a second. */
-const LOG_BATCH_BYTES = 8 * 1024;
+/** The log is written in batches, and once a second. Without this a flush would not wait for what is being written. */
+const LOG_WRITE_BYTES_MIN = 1024;
 const LOG_FLUSH_MS = 1000;
 
 /** What `serve` takes on its command line. */
@@ -42,9 +43,10 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
   for (const each of loaded.faults) io.stderr.write(`holdfast: ${formatFault(each)}\n`);
   if (!loaded.ok) return 1;
 
-  const logTo = pino.destination({ fd: io.stdoutFd, sync: false, minLength: LOG_BATCH_BYTES });
+  const output = pino.destination({ fd: io.stdoutFd, sync: false, minLength: LOG_WRITE_BYTES_MIN });
   // A reader of the log that went away must not take the proxy with it.
-  logTo.on('error', () => {});
+  output.on('error', () => {});
+  const logTo = new LogBatch(output);
   let instance: Instance;
   try {
     instance = await startInstance({

@@ -71,14 +71,8 @@ export class Events {
     const endpoint = exchange.policy.name;
     const from = outcome.kind === 'answered' ? outcome.from : 'proxy';
     const verdict = outcome.verdict;
-    this.#metrics.requests.inc({
-      endpoint,
-      method: exchange.method,
-      status: sending.status,
-      from,
-      verdict: verdict.class,
-    });
-    this.#metrics.requestDuration.observe({ endpoint }, sending.durationMs / 1000);
+    this.#metrics.requests.tally([endpoint, exchange.method, sending.status, from, verdict.class]);
+    this.#metrics.requestDuration.note(endpoint, sending.durationMs / 1000);
     if (exchange.context !== null) this.contextLabels.count(exchange.context, verdict.class);
     this.#listener?.({ kind: 'ended', endpoint, failed: isFailure(verdict) });
     if (!this.#log.isLevelEnabled('info')) return;
@@ -103,14 +97,14 @@ export class Events {
     if (outcome.kind === 'failed') line['detail'] = outcome.detail;
     const requestId = exchange.attempts.at(-1)?.requestId;
     if (requestId) line['upstreamRequestId'] = requestId;
-    this.#log.info(line);
+    this.#log.line(line);
   }
 
   /** An attempt has its verdict. */
   attemptFinished(exchange: Exchange, record: AttemptRecord): void {
     const endpoint = exchange.policy.name;
-    this.#metrics.attempts.inc({ endpoint, verdict: record.verdict, reason: record.reason });
-    this.#metrics.attemptDuration.observe({ endpoint }, record.durationMs / 1000);
+    this.#metrics.attempts.tally([endpoint, record.verdict, record.reason]);
+    this.#metrics.attemptDuration.note(endpoint, record.durationMs / 1000);
     if (record.verdict === 'throttled') {
       this.#metrics.throttled.inc({ endpoint, token: this.#tokenLabels.of(exchange.credentialRef) });
     }

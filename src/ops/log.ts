@@ -8,7 +8,13 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 
 /** A pino logger with our fields. */
-export type Log = PinoLogger;
+export interface Log extends PinoLogger {
+  /**
+   * Writes a line at info, the same as `info` does, whatever the level: the caller has asked `isLevelEnabled`. For the one
+   * line that every exchange writes: by hand where all values are plain, at a fifth of the cost.
+   */
+  readonly line: (fields: Readonly<Record<string, unknown>>) => void;
+}
 
 /** Names of fields whose values never reach the log, wherever they stand. Lower-case. */
 const SECRET_FIELDS = [
@@ -32,6 +38,8 @@ export interface LogOptions {
   readonly redact: readonly string[];
 }
 
+/** What JSON escapes. */
+const NEEDS_ESCAPE = /["\\]|[^\x20-\ud7ff\ue000-\uffff]/;
 const REDACTED = '[redacted]';
 /** Lines are flat; what callers put into `Holdfast-Context` is one level below. */
 const DEPTH_MAX = 4;
@@ -39,16 +47,50 @@ const DEPTH_MAX = 4;
 /** Creates the log over a destination; `main.ts` gives standard output, tests an array. */
 export function createLog(options: LogOptions, destination: DestinationStream): Log {
   const secret = new Set([...SECRET_FIELDS, ...options.redact.map((name) => name.toLowerCase())]);
-  return pino(
+  const timestamp = timestamps();
+  const log = pino(
     {
       level: options.level,
       base: null,
       messageKey: 'message',
-      timestamp: timestamps(),
+      timestamp,
       formatters: { level: (label) => ({ level: label }), log: (line) => redacted(line, secret, 0) },
     },
     destination,
   );
+  const plain = plainLines(secret);
+  const line: Log['line'] = (fields) => {
+    const text = plain(fields);
+    if (text === null) log.info(fields);
+    else destination.write(`{"level":"info"${timestamp()}${text}}\n`);
+  };
+  return Object.assign(log, { line });
+}
+
+/** The members of a line whose values are all plain, each after a comma; null for any other. */
+function plainLines(secret: ReadonlySet<string>): (fields: Readonly<Record<string, unknown>>) => string | null {
+  const names = new Map<string, string>();
+  const isSecret = new Set<string>();
+  const nameOf = (name: string): string => {
+    if (secret.has(name.toLowerCase())) isSecret.add(name);
+    const text = `,${JSON.stringify(name)}:`;
+    names.set(name, text);
+    return text;
+  };
+  return (fields) => {
+    let text = '';
+    for (const name in fields) {
+      const value = fields[name];
+      const member = names.get(name) ?? nameOf(name);
+      if (isSecret.size > 0 && isSecret.has(name)) return null;
+      if (typeof value === 'string')
+        text += NEEDS_ESCAPE.test(value) ? member + JSON.stringify(value) : `${member}"${value}"`;
+      else if (typeof value === 'number' && Number.isFinite(value)) text += member + value;
+      else if (typeof value === 'boolean' || value === null) text += member + value;
+      else return null;
+    }
+    return text;
+  };
 }
 
 /** ISO 8601 with ms. The text of a second is made once: `toISOString` costs as much as writing a small line. */

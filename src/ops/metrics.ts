@@ -4,6 +4,7 @@
  */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { EndpointHistogram, TallyCounter } from './tallies.ts';
 
 const LATENCY_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
@@ -13,16 +14,15 @@ export const TOKEN_LABELS_MAX = 100;
 /** Counted at the edge and in `shed`: one client request each. */
 function requestMetrics(registers: Registry[]) {
   return {
-    requests: new Counter({
+    requests: new TallyCounter({
       name: 'holdfast_requests_total',
       help: 'Client requests answered, by endpoint rule, method, status sent, origin of the answer and verdict.',
       labelNames: ['endpoint', 'method', 'status', 'from', 'verdict'] as const,
       registers,
     }),
-    requestDuration: new Histogram({
+    requestDuration: new EndpointHistogram({
       name: 'holdfast_request_duration_seconds',
       help: 'Time from the receipt of a request to the end of its answer, retries and waits included.',
-      labelNames: ['endpoint'] as const,
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),
@@ -49,16 +49,15 @@ function requestMetrics(registers: Registry[]) {
 /** Counted in `attempt` and `retry`: one try on the wire each. */
 function attemptMetrics(registers: Registry[]) {
   return {
-    attempts: new Counter({
+    attempts: new TallyCounter({
       name: 'holdfast_attempts_total',
       help: 'Attempts on the wire, by verdict and reason.',
       labelNames: ['endpoint', 'verdict', 'reason'] as const,
       registers,
     }),
-    attemptDuration: new Histogram({
+    attemptDuration: new EndpointHistogram({
       name: 'holdfast_attempt_duration_seconds',
       help: 'Time of one attempt, from dispatch to its verdict.',
-      labelNames: ['endpoint'] as const,
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),

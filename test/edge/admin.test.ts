@@ -1,9 +1,9 @@
 import { request as httpRequest, type Server } from 'node:http';
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Settings } from '../../src/core/settings.ts';
 import { createAdminPlane } from '../../src/edge/admin.ts';
 import { Events } from '../../src/ops/events.ts';
+import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 
 let server: Server;
@@ -29,7 +29,7 @@ beforeEach(async () => {
         shown: { a: 1 },
       }) as unknown as Settings,
     registry: metrics.registry,
-    events: new Events(pino({ level: 'silent' }), metrics),
+    events: new Events(createLog({ level: 'silent', redact: [] }, { write: () => {} }), metrics),
     readiness: () => ({ ready, reasons: ready ? [] : ['draining'] }),
     status: () => ({ version: '1' }),
     breakers: {

@@ -1,3 +1,4 @@
+import { fc, test } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
 import { createLog } from '../../src/ops/log.ts';
 
@@ -58,4 +59,29 @@ describe('§12: redaction', () => {
     log.error({ event: 'bug', err: new Error('what went wrong') });
     expect(lines.join('')).toContain('"message":"what went wrong"');
   });
+});
+
+describe('the line that every exchange writes', () => {
+  const name = fc.constantFrom('event', 'id', 'ms', 'token', 'Cookie', 'email', 'odd "name"');
+  const plain = fc.oneof(fc.string({ unit: 'binary', maxLength: 150 }), fc.double(), fc.integer(), fc.boolean());
+  const value = fc.oneof(
+    { weight: 20, arbitrary: plain },
+    { weight: 1, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.constant(undefined) },
+    { weight: 2, arbitrary: fc.dictionary(name, plain) },
+  );
+
+  test.prop([fc.dictionary(name, value, { size: 'max', maxKeys: 7 })], { numRuns: 1000 })(
+    '§12: is the line that pino writes, redaction included',
+    (fields) => {
+      const { log, lines } = logging(['Email']);
+      log.line(fields);
+      log.info(fields);
+      const [byHand, byPino] = lines.map((line) => {
+        expect(line.endsWith('}\n')).toBe(true);
+        return { ...(JSON.parse(line) as object), time: '' };
+      });
+      expect(byHand).toEqual(byPino);
+    },
+  );
 });
