@@ -130,12 +130,12 @@ class Pacer {
       let endpointSlot: Slot | null = null;
       if (endpoint !== null) {
         endpointSlot = await endpoint.slot(exchange, standing, lastMs);
-        if (endpointSlot === null) return tooLong(this.#earliest(standing) - clock.now());
+        if (endpointSlot === null) return this.#notLetGo(exchange, standing);
       }
       const slot = await token.slot(exchange, standing, lastMs);
       if (slot === null) {
         if (endpointSlot !== null) endpoint?.settle(endpointSlot, { kind: 'unsent' });
-        return tooLong(this.#earliest(standing) - clock.now());
+        return this.#notLetGo(exchange, standing);
       }
       return { slot, endpointSlot };
     } finally {
@@ -144,6 +144,11 @@ class Pacer {
       noteWait(exchange, waitedMs, 'pacing');
       events.waitedForSlot(exchange, waitedMs);
     }
+  }
+
+  #notLetGo(exchange: Exchange, standing: Standing): Refused {
+    if (exchange.cancel.signal.reason === 'shutdown') return STOPPING;
+    return tooLong(this.#earliest(standing) - this.#parts.clock.now());
   }
 
   #earliest({ token, endpoint, urgency }: Standing): number {
@@ -272,6 +277,15 @@ function endpointKey(exchange: Exchange): string {
 function isEndpointKey(name: string): boolean {
   return name.includes(' ');
 }
+
+const STOPPING: Refused = {
+  kind: 'refused',
+  by: 'pacing',
+  code: 'holdfast_overloaded',
+  message: 'Holdfast is stopping; nothing was sent. Send it again.',
+  retryAfterMs: 1000,
+  verdict: refusedVerdict('interrupted', 1000),
+};
 
 function tooLong(ms: number): Refused {
   const retryAfterMs = Math.max(1, ms);

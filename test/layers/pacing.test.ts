@@ -170,6 +170,20 @@ describe('§4: pacing', () => {
     expect(r.clock.pending).toBe(0);
   });
 
+  it('says to a waiting call that Holdfast is stopping, not that the quota is short', async () => {
+    const r = rig();
+    await learn(r, 0);
+    const { exchange: x, outcome } = r.call();
+    await r.clock.settle();
+    x.cancel.abort('shutdown');
+    const stopping = {
+      code: 'holdfast_overloaded',
+      retryAfterMs: 1000,
+      verdict: { reason: 'interrupted', effect: 'none' },
+    };
+    expect(await outcome).toMatchObject(stopping);
+  });
+
   it('holds back one endpoint only when its answer says so, and probes it first', async () => {
     const r = rig();
     await learn(r, 82);
