@@ -35,6 +35,19 @@ export const INSERTED: readonly string[] = [
   'answer_id',
   'delivered',
   'looks',
+  'dead_at_ms',
+  'cause_id',
+  'cause_label',
+  'count',
+  'former_key_hash',
+  'natural_key',
+  'config_hash',
+  'handed_over',
+  'lane',
+  'resource',
+  'superseded_by',
+  'maybe_superseded_by',
+  'redrive_id',
 ];
 
 /** The values for `INSERTED`. */
@@ -65,6 +78,19 @@ export function valuesOf(operation: Operation): Value[] {
     operation.answerId,
     operation.delivered ? 1 : 0,
     operation.looks,
+    operation.deadAtMs,
+    operation.causeId,
+    operation.causeLabel,
+    operation.count,
+    operation.formerKeyHash,
+    operation.naturalKey,
+    operation.configHash,
+    operation.handedOver ? 1 : 0,
+    operation.lane,
+    operation.resource,
+    operation.supersededBy,
+    operation.maybeSupersededBy,
+    operation.redriveId,
   ];
 }
 
@@ -82,6 +108,18 @@ export const CHANGED: Readonly<Record<Exclude<keyof OperationChange, 'answer' | 
   answerId: 'answer_id',
   delivered: 'delivered',
   looks: 'looks',
+  deadAtMs: 'dead_at_ms',
+  causeId: 'cause_id',
+  causeLabel: 'cause_label',
+  formerKeyHash: 'former_key_hash',
+  naturalKey: 'natural_key',
+  configHash: 'config_hash',
+  handedOver: 'handed_over',
+  lane: 'lane',
+  resource: 'resource',
+  supersededBy: 'superseded_by',
+  maybeSupersededBy: 'maybe_superseded_by',
+  redriveId: 'redrive_id',
 };
 
 /** A row of `operations`, with what the statement joined to it. */
@@ -126,6 +164,19 @@ export function operationOf(row: Row, opened: Pick<Operation, 'body' | 'credenti
     expiresAtMs: row['expires_at_ms'] as number | null,
     answerId: row['answer_id'] as string | null,
     looks: row['looks'] as number,
+    deadAtMs: row['dead_at_ms'] as number | null,
+    causeId: row['cause_id'] as string | null,
+    causeLabel: row['cause_label'] as string | null,
+    count: row['count'] as number,
+    formerKeyHash: row['former_key_hash'] as string | null,
+    naturalKey: row['natural_key'] as string | null,
+    configHash: row['config_hash'] as string | null,
+    handedOver: row['handed_over'] === 1,
+    lane: row['lane'] as string | null,
+    resource: row['resource'] as string | null,
+    supersededBy: row['superseded_by'] as string | null,
+    maybeSupersededBy: row['maybe_superseded_by'] as string | null,
+    redriveId: row['redrive_id'] as string | null,
     attempts: attemptsIn(row['attempts'] as string),
   };
 }

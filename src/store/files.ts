@@ -1,8 +1,9 @@
 /** The files of a ledger: who may write the directory, and in what condition the ledger is. Runs in the store's thread. */
 
-import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeDirectory, syncDirectory } from './directory.ts';
 import { DirectoryHeld, damaged, isHeld, LedgerUnusable } from './faults.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 import { Sealer } from './seal.ts';
@@ -21,7 +22,7 @@ const LOG_PAGES_MAX = 4096;
  * `DirectoryHeld`.
  */
 export function holdDirectory(directory: string): DatabaseSync {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const file = path.join(directory, 'holdfast.lock');
   // NOTE Never opened by us when it is there: closing any descriptor of it would drop this process's lock.
   if (!existsSync(file)) createPrivate(file);
@@ -80,12 +81,7 @@ export function tryToWrite(database: DatabaseSync): void {
 
 function createPrivate(file: string): void {
   closeSync(openSync(file, 'wx', 0o600));
-  const directory = openSync(path.dirname(file), 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
+  syncDirectory(path.dirname(file));
 }
 
 /** Looks at the header before SQLite does, which may write as soon as it reads: its own recovery. */

@@ -1,8 +1,9 @@
 /** The key file: 32 random bytes from which every key of an instance is derived. Whoever loses it loses what is sealed. */
 
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { link, open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { makeDirectory, syncDirectory } from './directory.ts';
 
 const FILE_NAME = 'holdfast.key';
 const LENGTH_BYTES = 32;
@@ -37,7 +38,7 @@ export async function openKeys(directory: string, givenFile: string | null = nul
   if (givenFile !== null) throw new KeyFileError(`The key file ${file} does not exist. Put 32 random bytes there.`);
   const fresh = randomBytes(LENGTH_BYTES);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     await place(file, fresh);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -92,12 +93,7 @@ async function place(file: string, secret: Buffer): Promise<void> {
   } finally {
     await rm(aside, { force: true });
   }
-  const directory = await open(path.dirname(file), 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  syncDirectory(path.dirname(file));
 }
 
 function derived(secret: Buffer, unsaved: string | null): Keys {

@@ -1,6 +1,20 @@
 /** Marks a SQLite file as a ledger of ours ("HLDF"). */
 export const APPLICATION_ID = 0x48_4c_44_46;
 
+/** For triggers: the row as it is now joins its group, and as it was leaves it. */
+const COUNTED_IN = `
+    INSERT INTO dead_groups
+    SELECT coalesce(NEW.cause_id, ''), NEW.endpoint, NEW.dead_reason, NEW.state, coalesce(NEW.cause_label, NEW.endpoint), 1,
+      NEW.count, NEW.bytes, NEW.created_at_ms, coalesce(NEW.dead_at_ms, NEW.updated_at_ms)
+    WHERE NEW.dead_reason IS NOT NULL
+    ON CONFLICT DO UPDATE SET rows = rows + 1, calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
+      first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms)`;
+const COUNTED_OUT = `
+    UPDATE dead_groups SET rows = rows - 1, calls = calls - OLD.count, bytes = bytes - OLD.bytes
+    WHERE cause_id = coalesce(OLD.cause_id, '') AND endpoint = OLD.endpoint AND dead_reason = OLD.dead_reason
+      AND state = OLD.state;
+    DELETE FROM dead_groups WHERE cause_id = coalesce(OLD.cause_id, '') AND rows <= 0`;
+
 /**
  * The steps that made the schema, oldest first; `user_version` counts those that a file has. A step that was released is
  * never changed. What changes and is looked for stands in `operations`, small and rewritten whole; what never changes
@@ -69,5 +83,61 @@ export const MIGRATIONS: readonly string[] = [
     expires_at_ms INTEGER NOT NULL,
     PRIMARY KEY (kind, name)
   );
+  `,
+  // Dead letters: what is known of them, the ways to find one, and counts by group that triggers keep, so that no list
+  // and no gauge has to count rows.
+  `
+  ALTER TABLE operations ADD COLUMN dead_at_ms INTEGER;
+  ALTER TABLE operations ADD COLUMN cause_id TEXT;
+  ALTER TABLE operations ADD COLUMN cause_label TEXT;
+  ALTER TABLE operations ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE operations ADD COLUMN former_key_hash TEXT;
+  ALTER TABLE operations ADD COLUMN natural_key TEXT;
+  ALTER TABLE operations ADD COLUMN config_hash TEXT;
+  ALTER TABLE operations ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE operations ADD COLUMN lane TEXT;
+  ALTER TABLE operations ADD COLUMN resource TEXT;
+  ALTER TABLE operations ADD COLUMN superseded_by TEXT;
+  ALTER TABLE operations ADD COLUMN maybe_superseded_by TEXT;
+  ALTER TABLE operations ADD COLUMN redrive_id TEXT;
+  -- Of a dead letter, about what it takes on the disk.
+  ALTER TABLE operations ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+
+  -- Everything that a filter looks at, in the order of lists: they read the index alone.
+  CREATE INDEX operations_dead ON operations
+    (n, state, endpoint, dead_reason, cause_id, dead_at_ms, count, bytes, redrive_id, id, context)
+    WHERE dead_reason IS NOT NULL;
+  CREATE INDEX operations_dead_age ON operations (dead_at_ms) WHERE dead_reason IS NOT NULL;
+  CREATE INDEX operations_dead_identity ON operations (identity) WHERE dead_reason IS NOT NULL;
+  CREATE INDEX operations_dead_key ON operations (former_key_hash) WHERE former_key_hash IS NOT NULL;
+  CREATE INDEX operations_natural_key ON operations (natural_key) WHERE natural_key IS NOT NULL;
+  -- Evicted first.
+  CREATE INDEX operations_dead_permanent ON operations (n) WHERE dead_reason = 'permanent';
+
+  CREATE TABLE dead_groups (
+    cause_id TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    dead_reason TEXT NOT NULL,
+    state TEXT NOT NULL,
+    label TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    PRIMARY KEY (cause_id, endpoint, dead_reason, state)
+  ) WITHOUT ROWID;
+
+  CREATE TRIGGER dead_inserted AFTER INSERT ON operations WHEN NEW.dead_reason IS NOT NULL BEGIN
+    ${COUNTED_IN};
+  END;
+  CREATE TRIGGER dead_deleted AFTER DELETE ON operations WHEN OLD.dead_reason IS NOT NULL BEGIN
+    ${COUNTED_OUT};
+  END;
+  CREATE TRIGGER dead_changed AFTER UPDATE OF state, dead_reason, cause_id, count, bytes ON operations
+    WHEN OLD.dead_reason IS NOT NULL OR NEW.dead_reason IS NOT NULL BEGIN
+    ${COUNTED_OUT};
+    ${COUNTED_IN};
+  END;
   `,
 ];
