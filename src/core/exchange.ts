@@ -139,6 +139,13 @@ export interface Exchange {
   operation: OperationRun | null;
   /** Told once, when this call's answer has gone out whole (true) or its client has not got all of it (false). */
   onDelivered: ((complete: boolean) => void) | null;
+  /**
+   * The client has closed its side. It may wait for its answer all the same (semantics §10) or be gone, and nobody can
+   * tell: nothing is cancelled, but a re-send may take its place.
+   */
+  inputEnded: boolean;
+  /** Told when `inputEnded` becomes true. */
+  onInputEnded: (() => void) | null;
 }
 
 /** The run of an operation by an exchange. */
@@ -243,6 +250,8 @@ export function newExchange(start: ExchangeStart): Exchange {
     withheld: null,
     operation: null,
     onDelivered: null,
+    inputEnded: false,
+    onInputEnded: null,
   };
 }
 

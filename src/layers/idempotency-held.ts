@@ -141,8 +141,15 @@ export class HeldCalls {
     void run.ended.then(({ kind }) => this.#holds.end(held, kind, this.#parts.clock.now(), run.sentAtMs));
   }
 
+  /** A caller that has closed its side may be gone: a timeout of a client looks like that. A re-send takes its place. */
+  #attend(exchange: Exchange, held: Hold): void {
+    exchange.onInputEnded = () => this.#holds.leave(held, false);
+    if (exchange.inputEnded) this.#holds.leave(held, false);
+  }
+
   /** The answer of a run to the caller that runs it. */
   async #lead(exchange: Exchange, held: Hold, run: LiveRun): Promise<Outcome> {
+    this.#attend(exchange, held);
     let outcome: Outcome;
     try {
       outcome = await run.answer;
@@ -172,6 +179,7 @@ export class HeldCalls {
   /** The re-send of a caller of this operation: it waits for the end, as that caller would have, and is told it. */
   async #join(exchange: Exchange, inner: Service, held: Hold): Promise<Outcome> {
     exchange.operation = { id: held.id, recorded: true, sentAtMs: null, doubt: null };
+    this.#attend(exchange, held);
     if (held.phase === 'unknown') return this.#runAgain(exchange, inner, held);
     if (held.phase === 'succeeded' || held.run === null) {
       return this.#told(exchange, held, replayOf(await this.#answerOf(held.id)));

@@ -100,6 +100,35 @@ describe('§6: without a store', () => {
   });
 });
 
+describe('§6: a caller that has closed its side, as a timeout of its client does', () => {
+  test('may be gone: the next equal request joins, once', async () => {
+    const rig = idempotencyRig();
+    const first = create();
+    const one = rig.service(first);
+    await rig.clock.settle();
+    first.inputEnded = true;
+    first.onInputEnded?.();
+    const again = rig.service(create());
+    await rig.clock.settle();
+    expect(rig.wire.calls).toHaveLength(1);
+    const other = rig.service(create());
+    await rig.clock.settle();
+    expect(rig.wire.calls).toHaveLength(2);
+    answer(rig.wire.calls[0]!, created('7'));
+    answer(rig.wire.calls[1]!, created('8'));
+    expect(bodyOf(await one)).toBe(bodyOf(await again));
+    expect(bodyOf(await other)).toContain('8');
+  });
+
+  test('may have been gone when it was answered: a later equal request gets that answer', async () => {
+    const rig = idempotencyRig();
+    const first = create({ inputEnded: true });
+    await run(rig, created('7'), first, false);
+    expect(bodyOf(await rig.service(create()))).toContain('7');
+    expect(rig.wire.calls).toHaveLength(1);
+  });
+});
+
 describe('§6: a caller that went away unanswered, or got an error, and sends again', () => {
   test('joins the run that still goes on, and gets its answer', async () => {
     const rig = idempotencyRig();

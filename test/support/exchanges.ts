@@ -83,6 +83,8 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     withheld: null,
     operation: null,
     onDelivered: null,
+    inputEnded: false,
+    onInputEnded: null,
     ...overrides,
   };
 }
