@@ -73,6 +73,7 @@ export class LiveRun implements HeldRun {
   /** Epoch ms. */
   readonly createdAtMs: number;
   readonly #attemptsBefore: number;
+  readonly #looksBefore: number;
   readonly #resolve: (ending: Ending) => void;
   /** The store may have a row. */
   #hasRow: boolean;
@@ -87,6 +88,7 @@ export class LiveRun implements HeldRun {
     this.#exchange = exchange;
     this.createdAtMs = earlier?.createdAtMs ?? parts.clock.wall();
     this.#attemptsBefore = exchange.attempts.length;
+    this.#looksBefore = earlier?.doubt?.looks ?? 0;
     this.#hasRow = earlier !== null;
     exchange.operation = {
       id: names.id,
@@ -211,7 +213,7 @@ export class LiveRun implements HeldRun {
       store.remove(id).catch(noop);
       return;
     }
-    const { policy, looks, operation } = exchange;
+    const { policy, looks } = exchange;
     const change = endingChange(exchange, outcome, {
       kind,
       nowMs,
@@ -220,7 +222,7 @@ export class LiveRun implements HeldRun {
       answer,
       answerId: idIn(answer, policy.answerId),
       attempts,
-      looks: (operation?.doubt?.looks ?? 0) + looks.filter(({ result }) => result === 'absent').length,
+      looks: this.#looksBefore + looks.filter(({ result }) => result === 'absent').length,
     });
     if (!(await finals.write(id, change))) events.operationUnrecorded(exchange, kind);
   }

@@ -30,6 +30,7 @@ export function lastEffectIsNone({ attempts }: Exchange): boolean {
 /** Nothing that was sent has taken effect: what looks have proven is written into the history. */
 export function withoutEffect(exchange: Exchange, outcome: Outcome): Outcome {
   for (const [i, attempt] of exchange.attempts.entries()) exchange.attempts[i] = { ...attempt, effect: 'none' };
+  if (exchange.operation !== null) exchange.operation = { ...exchange.operation, doubt: null };
   return { ...outcome, verdict: { ...outcome.verdict, effect: 'none' } };
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { AnswerSink, AnswerStream, Outcome } from '../../src/core/outcome.ts';
-import { refused, transient } from '../support/attempt-records.ts';
+import { withoutEffect } from '../../src/layers/reconcile-outcomes.ts';
+import { noteAttempt, refused, transient } from '../support/attempt-records.ts';
 import { answered, exchange, policy } from '../support/exchanges.ts';
 import {
   answer,
@@ -309,6 +310,18 @@ describe('§6: an unknown outcome', () => {
       answer(rig.wire.last, created());
       expect(await ending).toMatchObject({ status: 200 });
     }
+  });
+
+  test('ends when it is proven that nothing was applied: the refusal of the repeat is the answer, and the key is free', async () => {
+    const rig = idempotencyRig();
+    const rules = { guardedBy: { source: 'email', holds: () => Promise.resolve(true) } };
+    await run(rig, keyed('k', { rules }), lost());
+    const x = keyed('k', { rules });
+    const ending = rig.service(x);
+    await rig.clock.settle();
+    rig.wire.last.answer(withoutEffect(x, noteAttempt(x, rejected(409))));
+    expect(await ending).toMatchObject({ kind: 'answered', status: 409 });
+    expect(rig.store.rows()).toMatchObject([{ state: 'rejected', keyHash: null }]);
   });
 
   test('of a create is what an answer whose body broke off leaves', async () => {
