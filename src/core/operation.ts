@@ -33,9 +33,9 @@ export type DeadReason = 'exhausted' | 'permanent' | 'unknown' | 'interrupted' |
 
 /** Which states may follow which. Whatever is not here is a bug or a lost race, and a store refuses it. */
 export const TRANSITIONS: Readonly<Record<OperationState, readonly OperationState[]>> = {
-  reserved: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead'],
+  reserved: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead', 'discarded'],
   sent: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead'],
-  unknown: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead'],
+  unknown: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead', 'redriving', 'discarded', 'superseded'],
   waiting: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead', 'discarded'],
   dead: ['dead', 'redriving', 'discarded', 'superseded'],
   redriving: ['sent', 'succeeded', 'unknown', 'dead', 'superseded'],
@@ -89,8 +89,32 @@ export interface Operation {
   readonly effect: Effect;
   /** Of the last verdict. */
   readonly reason: string;
-  /** Set while `dead`, and kept afterwards. */
+  /** Not null: this is a dead letter. Set while `dead`, beside `unknown` when its call ended in doubt, and kept afterwards. */
   readonly deadReason: DeadReason | null;
+  /** Epoch ms: when it became a dead letter, or an equal one was last counted in; null when it is none. */
+  readonly deadAtMs: number | null;
+  /** The cause group, and its label for people; null when it is no dead letter. */
+  readonly causeId: string | null;
+  readonly causeLabel: string | null;
+  /** Equal refused writes of one scope share a row: how many it stands for; 1 otherwise. */
+  readonly count: number;
+  /** The key that it had when it died, which is free again since: a success under it supersedes this row. */
+  readonly formerKeyHash: string | null;
+  /** Hash of what the upstream tells objects apart by; null when nothing does. A later success with it supersedes this row. */
+  readonly naturalKey: string | null;
+  /** The configuration that was in force when it died; null when it is no dead letter. */
+  readonly configHash: string | null;
+  /** Its caller left it to us (`Prefer: respond-async`). */
+  readonly handedOver: boolean;
+  /** The lane of the queue, and the resource whose order is kept; null for none. */
+  readonly lane: string | null;
+  readonly resource: string | null;
+  /** The operation whose success made this one needless; null for none. */
+  readonly supersededBy: string | null;
+  /** An equal create that succeeded later; null for none. */
+  readonly maybeSupersededBy: string | null;
+  /** The redrive that runs it, or ran it last; null for none. */
+  readonly redriveId: string | null;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
   /** First dispatch; null while nothing was sent. */
@@ -119,6 +143,18 @@ export interface OperationChange
       | 'effect'
       | 'reason'
       | 'deadReason'
+      | 'deadAtMs'
+      | 'causeId'
+      | 'causeLabel'
+      | 'formerKeyHash'
+      | 'naturalKey'
+      | 'configHash'
+      | 'handedOver'
+      | 'lane'
+      | 'resource'
+      | 'supersededBy'
+      | 'maybeSupersededBy'
+      | 'redriveId'
       | 'sentAtMs'
       | 'dueAtMs'
       | 'expiresAtMs'
