@@ -28,6 +28,7 @@ import type { Clock } from '../ops/clock.ts';
 import { Events } from '../ops/events.ts';
 import { createLog } from '../ops/log.ts';
 import { createMetrics } from '../ops/metrics.ts';
+import { type Search, searchAfter } from './explain-recipes.ts';
 
 /** How an attempt can fail on the wire; `broken` is what the answer itself shows. */
 export const FAILURES = ['connect', 'dns', 'tls', 'timeout', 'reset', 'truncated'] as const satisfies FailureKind[];
@@ -60,6 +61,8 @@ export interface Explanation {
   /** The shortest and the longest wait that chance allows, ms; null when it is not sent again. */
   readonly waitMs: readonly [number, number] | null;
   readonly decision: RetryDecision;
+  /** How a create in doubt is looked for; null when nothing is in doubt. */
+  readonly search: Search | null;
   /** What the caller gets when this is the last attempt. */
   readonly reply: {
     readonly status: number;
@@ -101,6 +104,10 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
     limits: () => settings.limits,
     credentials: { current: () => null },
   });
+  // As the ledger would have it: every create has its row before it is sent.
+  if (match.policy.operationClass === 'create' && match.policy.mode === 'enforce') {
+    exchange.operation = { id: exchange.id, recorded: true, sentAtMs: clock.wall(), doubt: null };
+  }
   const afterUnknown = mayHaveTakenEffect(exchange);
   const outcome = await service(exchange);
   const { tried, decided } = rulesTried(scene, exchange, afterUnknown);
@@ -131,6 +138,7 @@ export async function explainAnswer(scene: Scene): Promise<Explanation> {
     decided,
     waitMs: soonest.retry && latest.retry ? [soonest.waitMs, latest.waitMs] : null,
     decision: soonest.retry ? latest : soonest,
+    search: await searchAfter(exchange, outcome),
     reply: {
       status,
       code,

@@ -1,16 +1,12 @@
 import type { ErrorCondition, ErrorRule } from '../core/policy.ts';
 import type { Explanation } from './explain-answer.ts';
+import { describeSearch } from './explain-recipes.ts';
+import { describeTime } from './explain-time.ts';
 
 /** Lays out a title and rows of a name and a text; rows whose text is null are left out. */
 export function rows(title: string, lines: readonly (readonly [string, string | null])[]): string {
   const body = lines.flatMap(([name, text]) => (text === null ? [] : [`  ${name.padEnd(12)}${text}`.trimEnd()]));
   return `${[title, ...body].join('\n')}\n`;
-}
-
-/** Writes a time as people write it in the configuration. */
-export function describeTime(ms: number): string {
-  if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000}m`;
-  return ms >= 1000 ? `${Number((ms / 1000).toFixed(2))}s` : `${Math.round(ms)}ms`;
 }
 
 /** Writes a rule on one line. */
@@ -21,7 +17,7 @@ export function describeRule({ when, verdict, reason, retryAfterMs, origin }: Er
 
 /** Lays out what the proxy would do. Rules that speak of something else are counted; with `all` they are listed. */
 export function describeAnswer(title: string, explanation: Explanation, { all = false }: { all?: boolean }): string {
-  const { exchange, outcome, waitMs, decision, reply } = explanation;
+  const { exchange, outcome, waitMs, decision, search, reply } = explanation;
   const { verdict } = outcome;
   const record = exchange.attempts.at(-1);
   const again =
@@ -40,9 +36,10 @@ export function describeAnswer(title: string, explanation: Explanation, { all = 
     ['pauses', verdict.pauses === 'nothing' ? null : verdict.pauses],
     ['failure', record?.failure ?? null],
     ['sent again', again],
+    ['looked for', search === null ? null : describeSearch(search)],
     [
       'caller gets',
-      `${reply.status} ${from}${retryAfter === -1 ? '' : `, Retry-After ${reply.headers[retryAfter + 1]}`}${waitMs === null ? '' : ', when no retry succeeds'}`,
+      `${reply.status} ${from}${retryAfter === -1 ? '' : `, Retry-After ${reply.headers[retryAfter + 1]}`}${waitMs === null ? '' : ', when no retry succeeds'}${search === null || search.recipe === null ? '' : ', when no look says better'}`,
     ],
     ['', reply.message],
   ]);

@@ -3,9 +3,12 @@ import { formatFault, whyUnreadable } from '../config/faults.ts';
 import { configFileOf, loadSettings } from '../config/load.ts';
 import type { EndpointPolicy } from '../core/policy.ts';
 import type { Settings } from '../core/settings.ts';
+import { jsonOf } from '../layers/operation-class.ts';
 import { type Clock, systemClock } from '../ops/clock.ts';
 import { type Explanation, explainAnswer, FAILURES, type Scene, type WireFailureKind } from './explain-answer.ts';
-import { describeAnswer, describeRule, describeTime, rows } from './explain-text.ts';
+import { describeRecipes, recipesAsJson } from './explain-recipes.ts';
+import { describeAnswer, describeRule, rows } from './explain-text.ts';
+import { describeTime } from './explain-time.ts';
 import type { Io } from './io.ts';
 
 /** What `explain` takes on its command line. */
@@ -80,12 +83,25 @@ export async function explain(
   const scene = isAsked ? sceneOf(loaded.settings, method, path, options, { body, requestBody, clock }) : null;
   const first = scene && (await explainAnswer(scene));
   const later =
-    scene && first && canFollowUnknown(first) ? await explainAnswer({ ...scene, afterUnknown: true }) : null;
+    scene && first && (await canFollowUnknown(first, requestBody))
+      ? await explainAnswer({ ...scene, afterUnknown: true })
+      : null;
   const { policy, params } = loaded.settings.match(method, path);
   if (options.json === true) {
     const answers = [first, later].flatMap((each) => (each === null ? [] : [asJson(each, each === later)]));
     const { name, origin, operationClass, profile } = policy;
-    io.stdout.write(`${JSON.stringify({ endpoint: name, origin, params, class: operationClass, profile, answers })}\n`);
+    const reconcile = recipesAsJson(policy);
+    const shown = {
+      endpoint: name,
+      origin,
+      params,
+      class: operationClass,
+      profile,
+      reconcile,
+      stamp: policy.stamp,
+      answers,
+    };
+    io.stdout.write(`${JSON.stringify(shown)}\n`);
     return 0;
   }
   io.stdout.write(describePolicy(method, path, policy, params));
@@ -106,9 +122,12 @@ function titleOf({ status: answered, failure }: ExplainOptions): string {
   return failure === 'truncated' ? `Answer ${answered ?? BEGUN}, truncated` : `Failure ${failure}`;
 }
 
-/** A read has no effect, and a create that may have taken effect is never sent again. */
-function canFollowUnknown({ exchange }: Explanation): boolean {
-  return (exchange.operationClass ?? exchange.policy.operationClass) === 'idempotent';
+/** A read has no effect, and a create without a guard that may have taken effect is looked for before it is sent again. */
+async function canFollowUnknown({ exchange }: Explanation, requestBody: Buffer | null): Promise<boolean> {
+  const { policy } = exchange;
+  if ((exchange.operationClass ?? policy.operationClass) === 'idempotent') return true;
+  if (policy.operationClass !== 'create' || policy.guardedBy === null) return false;
+  return requestBody === null || policy.guardedBy.holds(jsonOf({ kind: 'bytes', bytes: requestBody }));
 }
 
 /** The status of an answer of which only the break is known. */
@@ -141,13 +160,20 @@ function describePolicy(
   policy: EndpointPolicy,
   params: Readonly<Record<string, string>>,
 ): string {
-  const { timeout, retry, idempotentIf, guardedBy } = policy;
+  const { timeout, retry, idempotentIf, guardedBy, guardedForMs, stamp } = policy;
   const given = Object.entries(params).map(([name, value]) => `${name}=${value}`);
   return rows(`${method} ${path}`, [
     ['rule', `${policy.name} (${policy.origin})${given.length === 0 ? '' : `, ${given.join(', ')}`}`],
     ['class', policy.operationClass],
     ['', idempotentIf === null ? null : `idempotent when ${idempotentIf.source} (asked of --request-body)`],
-    ['', guardedBy === null ? null : `guarded by the upstream when ${guardedBy.source} (asked of --request-body)`],
+    [
+      '',
+      guardedBy === null
+        ? null
+        : `guarded by the upstream${guardedForMs === null ? '' : ` for ${describeTime(guardedForMs)}`} when ${guardedBy.source} (asked of --request-body)`,
+    ],
+    ...describeRecipes(policy).map((line, i): [string, string] => [i === 0 ? 'reconcile' : '', line]),
+    ['stamp', stamp === null ? null : `${stamp}, when the body leaves it out`],
     ['profile', policy.profile],
     ['mode', policy.mode === 'observe' ? 'observe: what follows is counted and logged, not done' : null],
     [
@@ -172,11 +198,22 @@ function differs(one: Explanation, other: Explanation): boolean {
   return essence(one) !== essence(other);
 }
 
-function essence({ outcome: { verdict }, reply }: Explanation): string {
-  return [verdict.class, verdict.reason, verdict.effect, verdict.repeatable, reply.status, reply.code].join(' ');
+function essence({ outcome: { verdict }, search, reply }: Explanation): string {
+  return [
+    search?.request,
+    verdict.class,
+    verdict.reason,
+    verdict.effect,
+    verdict.repeatable,
+    reply.status,
+    reply.code,
+  ].join(' ');
 }
 
-function asJson({ exchange, outcome, tried, decided, waitMs, decision, reply }: Explanation, afterUnknown: boolean) {
+function asJson(
+  { exchange, outcome, tried, decided, waitMs, decision, search, reply }: Explanation,
+  afterUnknown: boolean,
+) {
   return {
     after_unknown: afterUnknown,
     rule: decided ? (tried.at(-1)?.origin ?? null) : null,
@@ -185,6 +222,8 @@ function asJson({ exchange, outcome, tried, decided, waitMs, decision, reply }: 
     verdict: outcome.verdict,
     retry: waitMs === null ? null : { wait_ms: waitMs },
     withheld: decision.retry ? null : decision.withheld,
+    search:
+      search === null ? null : { kind: search.kind, request: search.request, origin: search.recipe?.origin ?? null },
     caller: { status: reply.status, code: reply.code, message: reply.message },
   };
 }

@@ -13,8 +13,9 @@ export const DIRECT_LOOKS_MS: readonly number[] = [500, 2000, 5000, 10_000];
 /** Of a search index that does. */
 export const SEARCH_LOOKS_MS: readonly number[] = [500, 2000, 5000, 15_000, 30_000];
 
-/** Looks beyond the plan, while the last one has not shown anything. */
+/** Looks beyond the plan, while the last one has not shown anything, and the time between them. */
 export const EXTRA_LOOKS_MAX = 6;
+const EXTRA_EVERY_MS = 5000;
 
 /**
  * What one look has shown. `contested`: there is a match, and it may be the answer of an identical call that is still on
@@ -26,8 +27,7 @@ export type LookResult = 'landed' | 'absent' | 'several' | 'contested' | 'failed
 export interface Search {
   /** Moments that are still to come, ascending. */
   readonly dueMs: readonly number[];
-  /** Between looks beyond the plan. */
-  readonly extraMs: number;
+  /** Looks beyond the plan that are left. */
   readonly extraLeft: number;
 }
 
@@ -41,10 +41,9 @@ export type SearchStep =
  * one look at once.
  */
 export function beginSearch(looksAtMs: readonly number[], elapsedMs: number): Search {
-  const last = looksAtMs.at(-1) ?? 0;
   const ahead = looksAtMs.filter((atMs) => atMs > elapsedMs);
   const dueMs = elapsedMs > 0 ? [elapsedMs, ...ahead] : ahead;
-  return { dueMs, extraMs: Math.max(last - (looksAtMs.at(-2) ?? 0), 1), extraLeft: EXTRA_LOOKS_MAX };
+  return { dueMs, extraLeft: EXTRA_LOOKS_MAX };
 }
 
 /** The step after a look; null before the first one. `nowMs` is since the loss. */
@@ -57,7 +56,7 @@ export function nextStep(search: Search, last: LookResult | null, nowMs: number)
   if (search.extraLeft === 0) return { kind: 'undecided' };
   return {
     kind: 'look',
-    atMs: nowMs + search.extraMs,
+    atMs: nowMs + EXTRA_EVERY_MS,
     search: { ...search, extraLeft: search.extraLeft - 1 },
   };
 }

@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { dataFolder } from '../support/data-folder.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 
 let simulator: Simulator;
@@ -10,28 +11,37 @@ afterEach(async () => {
   await simulator.close();
 });
 
-async function createWithLostAnswer(path: string, body: unknown): Promise<{ status: number; message: string }> {
-  simulator = await startSimulator({ port: 0 });
-  holdfast = await startTestInstance(simulator.url);
-  simulator.fault({ match: `POST ${path}`, times: 1, fault: { kind: 'reset', effect: 'applied' } });
-  const response = await fetch(`${holdfast.url}${path}`, {
+const FAST = 'version: 1\ndefaults: { retry: { base_delay: 1ms } }\n';
+
+async function post(path: string, body: unknown): Promise<Response> {
+  return fetch(`${holdfast.url}${path}`, {
     method: 'POST',
     headers: { Authorization: 'Bearer t', 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
   });
-  const answer = (await response.json()) as { errors: { message: string }[] };
-  expect(simulator.effects()).toHaveLength(1);
-  return { status: response.status, message: answer.errors[0]?.message ?? '' };
 }
 
-it('§7 guarded: tells the caller that the upstream itself refuses a second contact', async () => {
-  const { status, message } = await createWithLostAnswer('/contacts', { external_id: 'u1', role: 'user' });
-  expect(status).toBe(504);
-  expect(message).toContain('The upstream refuses a second one: sent again it is created, or answered with a conflict');
+async function open(): Promise<void> {
+  simulator = await startSimulator({ port: 0 });
+  holdfast = await startTestInstance(simulator.url, FAST, dataFolder());
+}
+
+it('§7 guarded: a contact whose answer was lost is answered with the contact, and made once', async () => {
+  await open();
+  simulator.fault({ match: 'POST /contacts', times: 1, fault: { kind: 'reset', effect: 'applied' } });
+  const response = await post('/contacts', { external_id: 'u1', role: 'user' });
+  expect(response.status).toBe(200);
+  expect(response.headers.get('holdfast')).toMatch(/^from=reconcile, attempts=2, verdict=ok, effect=applied/);
+  expect(await response.json()).toMatchObject({ type: 'contact', external_id: 'u1' });
+  expect(simulator.effects()).toHaveLength(1);
 });
 
-it('§7 guarded: tells the caller of a lead, which nothing guards, to look first', async () => {
-  const { status, message } = await createWithLostAnswer('/contacts', { email: 'a@example.com', role: 'lead' });
-  expect(status).toBe(504);
-  expect(message).toContain('look before it is sent again');
+it('§7 search: a lead whose answer was lost is found, and made once', async () => {
+  await open();
+  simulator.fault({ match: 'POST /contacts', times: 1, fault: { kind: 'status', status: 500, effect: 'applied' } });
+  const response = await post('/contacts', { email: 'a@example.com', role: 'lead' });
+  expect(response.status).toBe(200);
+  expect(await response.json()).toMatchObject({ type: 'contact', email: 'a@example.com' });
+  expect(response.headers.get('holdfast')).toMatch(/^from=reconcile, attempts=1, verdict=ok, effect=applied/);
+  expect(simulator.effects()).toHaveLength(1);
 });
