@@ -25,6 +25,8 @@ export interface Held<R extends HeldRun> {
   readonly sentAtMs: number | null;
   /** It may be sent again by whoever is `gone`; `served` has the answer. */
   readonly caller: 'present' | 'gone' | 'served';
+  /** Which of its callers has the word, from 1: what an earlier one still does counts no more. */
+  readonly turn: number;
 }
 
 interface Entry<R extends HeldRun> extends Held<R> {
@@ -32,6 +34,7 @@ interface Entry<R extends HeldRun> extends Held<R> {
   run: R | null;
   sentAtMs: number | null;
   caller: Held<R>['caller'];
+  turn: number;
   /** Monotonic ms: when it ended. */
   endedAtMs: number;
 }
@@ -86,6 +89,7 @@ export class Holds<R extends HeldRun> {
     const joined = second ? undefined : entries.find(({ caller }) => caller === 'gone');
     if (joined !== undefined) {
       joined.caller = 'present';
+      joined.turn += 1;
       return { kind: 'join', held: joined };
     }
     for (const { run } of entries) if (run?.inDoubt()) return { kind: 'wait', run };
@@ -94,12 +98,12 @@ export class Holds<R extends HeldRun> {
 
   /** An operation begins; its caller is present. */
   begin(id: string, identity: string, run: R): Held<R> {
-    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, caller: 'present', endedAtMs: 0 });
+    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, caller: 'present', turn: 1, endedAtMs: 0 });
   }
 
   /** An operation of an earlier process; its caller is gone. */
   restore({ id, identity, phase, sentAtMs, endedAtMs }: RestoredHold): void {
-    this.#ended.add(this.#add({ id, identity, phase, run: null, sentAtMs, caller: 'gone', endedAtMs }));
+    this.#ended.add(this.#add({ id, identity, phase, run: null, sentAtMs, caller: 'gone', turn: 1, endedAtMs }));
     this.#bound();
   }
 
@@ -124,11 +128,16 @@ export class Holds<R extends HeldRun> {
     this.#bound();
   }
 
-  /** The caller is there no longer: it has got the success, or it left or got an error and may send again. */
-  leave(held: Held<R>, served: boolean): void {
+  /**
+   * A caller is there no longer: it has got the success, or it left or got an error and may send again. False when another
+   * one has its place already.
+   */
+  leave(held: Held<R>, turn: number, served: boolean): boolean {
     const entry = held as Entry<R>;
+    if (entry.turn !== turn) return false;
     entry.caller = served ? 'served' : 'gone';
     if (served) this.#remove(entry);
+    return true;
   }
 
   /** The operation with this id; null when it is not held. Linear: for recovery only. */

@@ -38,6 +38,12 @@ class HeldLive {
 
 type Hold = Held<HeldLive>;
 
+/** A caller's place at an operation: another one may take it while this one is still served. */
+interface Place {
+  readonly held: Hold;
+  readonly turn: number;
+}
+
 /** Operations that ended and may be asked for again; under 1 KiB each. */
 const ENDED_MAX = 10_000;
 const COME_BACK_MS = 1000;
@@ -98,7 +104,7 @@ export class HeldCalls {
   ): Promise<Outcome> {
     const outcome =
       arrival.kind === 'join'
-        ? await this.#join(exchange, inner, arrival.held)
+        ? await this.#join(exchange, inner, { held: arrival.held, turn: arrival.held.turn })
         : await this.#waitAsSecond(exchange, inner, identity, arrival.run);
     // Not every such call gets as far as the deadline, where the others give back their place in the waiting room.
     if (outcome.settled === undefined) this.#parts.waiting.ended(exchange);
@@ -112,15 +118,16 @@ export class HeldCalls {
     events.idempotency(exchange, 'new');
     const held = this.#holds.begin(id, identity, new HeldLive(run));
     this.#atEnd(held, run);
-    return this.#lead(exchange, held, run);
+    return this.#lead(exchange, { held, turn: held.turn }, run);
   }
 
   /** Runs an operation of unknown outcome once more, for a caller that sent it again. */
-  async #runAgain(exchange: Exchange, inner: Service, held: Hold): Promise<Outcome> {
+  async #runAgain(exchange: Exchange, inner: Service, place: Place): Promise<Outcome> {
+    const { held } = place;
     const { clock, store } = this.#parts;
     const row = await store.get(held.id).catch(() => null);
     // Meanwhile another one may have begun.
-    if (held.phase !== 'unknown') return this.#join(exchange, inner, held);
+    if (held.phase !== 'unknown') return this.#join(exchange, inner, place);
     if (row !== null) takeOver(exchange, row);
     const nowMs = clock.wall();
     const sentAtMs = row?.sentAtMs ?? held.sentAtMs ?? nowMs;
@@ -129,7 +136,7 @@ export class HeldCalls {
     const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, doubt };
     const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
     this.#follow(held, run);
-    return this.#lead(exchange, held, run);
+    return this.#lead(exchange, place, run);
   }
 
   #follow(held: Hold, run: LiveRun): void {
@@ -142,60 +149,60 @@ export class HeldCalls {
   }
 
   /** A caller that has closed its side may be gone: a timeout of a client looks like that. A re-send takes its place. */
-  #attend(exchange: Exchange, held: Hold): void {
-    exchange.onInputEnded = () => this.#holds.leave(held, false);
-    if (exchange.inputEnded) this.#holds.leave(held, false);
+  #attend(exchange: Exchange, { held, turn }: Place): void {
+    exchange.onInputEnded = () => void this.#holds.leave(held, turn, false);
+    if (exchange.inputEnded) this.#holds.leave(held, turn, false);
   }
 
   /** The answer of a run to the caller that runs it. */
-  async #lead(exchange: Exchange, held: Hold, run: LiveRun): Promise<Outcome> {
-    this.#attend(exchange, held);
+  async #lead(exchange: Exchange, place: Place, run: LiveRun): Promise<Outcome> {
+    this.#attend(exchange, place);
     let outcome: Outcome;
     try {
       outcome = await run.answer;
     } catch (error) {
-      this.#holds.leave(held, false);
+      this.#holds.leave(place.held, place.turn, false);
       throw error;
     }
     const doubted = (exchange.operation?.doubt ?? null) !== null;
     const last =
       doubted && outcome.kind !== 'answered' && outcome.verdict.effect === 'none' ? outcomeUnknown() : outcome;
-    return this.#told(exchange, held, last);
+    return this.#told(exchange, place, last);
   }
 
   /** A success counts when it has arrived; with anything else the caller may send again. */
-  #told(exchange: Exchange, held: Hold, outcome: Outcome): Outcome {
+  #told(exchange: Exchange, { held, turn }: Place, outcome: Outcome): Outcome {
     if (outcome.kind === 'answered' && outcome.verdict.class === 'ok') {
       exchange.onDelivered = (complete) => {
-        this.#holds.leave(held, complete);
-        if (complete) this.#parts.store.delivered(held.id);
+        if (this.#holds.leave(held, turn, complete) && complete) this.#parts.store.delivered(held.id);
       };
     } else {
-      this.#holds.leave(held, false);
+      this.#holds.leave(held, turn, false);
     }
     return outcome;
   }
 
   /** The re-send of a caller of this operation: it waits for the end, as that caller would have, and is told it. */
-  async #join(exchange: Exchange, inner: Service, held: Hold): Promise<Outcome> {
+  async #join(exchange: Exchange, inner: Service, place: Place): Promise<Outcome> {
+    const { held } = place;
     exchange.operation = { id: held.id, recorded: true, sentAtMs: null, doubt: null };
-    this.#attend(exchange, held);
-    if (held.phase === 'unknown') return this.#runAgain(exchange, inner, held);
+    this.#attend(exchange, place);
+    if (held.phase === 'unknown') return this.#runAgain(exchange, inner, place);
     if (held.phase === 'succeeded' || held.run === null) {
-      return this.#told(exchange, held, replayOf(await this.#answerOf(held.id)));
+      return this.#told(exchange, place, replayOf(await this.#answerOf(held.id)));
     }
     const end = await waitFor(this.#parts, exchange, held.run.ended, exchange.deadlineAtMs);
-    if (!('value' in end)) return this.#told(exchange, held, end.refused ?? outcomeUnknown());
+    if (!('value' in end)) return this.#told(exchange, place, end.refused ?? outcomeUnknown());
     const { kind, outcome, answer, cutShort } = end.value;
-    if (answer !== null) return this.#told(exchange, held, replayOf(answer));
+    if (answer !== null) return this.#told(exchange, place, replayOf(answer));
     if (cutShort || outcome === null) {
       // Its own caller's limits ended it, and this one may have more time.
-      if (kind === 'unknown') return this.#join(exchange, inner, held);
+      if (kind === 'unknown') return this.#join(exchange, inner, place);
       exchange.operation = null;
       return this.serve(exchange, inner, held.identity);
     }
     const { settled: _, ...shared } = outcome;
-    return this.#told(exchange, held, shared);
+    return this.#told(exchange, place, shared);
   }
 
   /** From memory when the store has no row of it. */

@@ -5,7 +5,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
-import type { Exchange } from '../core/exchange.ts';
+import type { Exchange, OperationRun } from '../core/exchange.ts';
 import type { Operation, StoredAnswer } from '../core/operation.ts';
 import type { HoldfastCode, Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
@@ -85,14 +85,16 @@ export class KeyedCalls {
         claim.fingerprint ??= row?.fingerprint ?? '';
         continue;
       }
-      exchange.operation = claim.id === null ? null : { id: claim.id, recorded: true, sentAtMs: null, doubt: null };
+      exchange.operation = claim.id === null ? null : known(claim.id);
       if (claim.fingerprint !== key.fingerprint) return this.#reused(exchange);
       if (!joined) events.idempotency(exchange, 'joined');
       joined = true;
       const end = await waitFor(this.#parts, exchange, claim.ended, lastMs);
       if (!('value' in end)) return end.refused ?? this.#inFlight(exchange);
       const outcome = end.value === null ? null : sharedOf(end.value);
-      if (outcome !== null) return outcome;
+      if (end.value === null || outcome === null) continue;
+      exchange.operation = known(end.value.id);
+      return outcome;
     }
   }
 
@@ -196,11 +198,11 @@ export class KeyedCalls {
     return run;
   }
 
-  #replay(exchange: Exchange, key: Key, known: Pick<Operation, 'id' | 'fingerprint' | 'answer'>): Outcome {
-    exchange.operation = { id: known.id, recorded: true, sentAtMs: null, doubt: null };
-    if (known.fingerprint !== key.fingerprint) return this.#reused(exchange);
+  #replay(exchange: Exchange, key: Key, kept: Pick<Operation, 'id' | 'fingerprint' | 'answer'>): Outcome {
+    exchange.operation = known(kept.id);
+    if (kept.fingerprint !== key.fingerprint) return this.#reused(exchange);
     this.#parts.events.idempotency(exchange, 'replayed');
-    return replayOf(known.answer);
+    return replayOf(kept.answer);
   }
 
   #reused(exchange: Exchange): Refused {
@@ -246,6 +248,11 @@ export class KeyedCalls {
       throw error;
     }
   }
+}
+
+/** The operation that a call meets, for the log and the answer. */
+function known(id: string): OperationRun {
+  return { id, recorded: true, sentAtMs: null, doubt: null };
 }
 
 /** What a joiner is given; null when it does better to look for itself. */

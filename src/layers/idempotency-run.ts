@@ -42,6 +42,8 @@ export interface RunParts {
 
 /** How a run ended, for those who were not its caller. */
 export interface Ending {
+  /** Of the operation. */
+  readonly id: string;
   readonly kind: EndingKind;
   /** The outcome; null when its body is not at hand. */
   readonly outcome: Outcome | null;
@@ -189,7 +191,7 @@ export class LiveRun implements HeldRun {
     await this.#record(kind, outcome, answer, clock.wall());
     const { cancel } = this.#exchange;
     const shareable = streamOf(outcome) === null ? outcome : bytes === null ? null : withBytes(outcome, bytes);
-    this.#resolve({ kind, outcome: shareable, answer, cutShort: cancel.signal.aborted });
+    this.#resolve({ id: this.names.id, kind, outcome: shareable, answer, cutShort: cancel.signal.aborted });
     return outcome;
   }
 

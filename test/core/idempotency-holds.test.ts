@@ -8,7 +8,7 @@ const calm: HeldRun = { inDoubt: () => false };
 test('§6: a hold ends after its time, measured from the end of the last run', () => {
   const holds = new Holds(10);
   const held = holds.begin('op', 'same', calm);
-  holds.leave(held, false);
+  holds.leave(held, held.turn, false);
   holds.end(held, 'unknown', 1000, 5);
   expect(holds.arrive('same', 1000 + HOLD_MS, HOLD_MS, false)).toEqual({ kind: 'run' });
   expect(holds.size).toBe(0);
@@ -17,7 +17,7 @@ test('§6: a hold ends after its time, measured from the end of the last run', (
 test('what runs is held however long it takes', () => {
   const holds = new Holds(10);
   const held = holds.begin('op', 'same', calm);
-  holds.leave(held, false);
+  holds.leave(held, held.turn, false);
   expect(holds.arrive('same', 1e12, HOLD_MS, false)).toEqual({ kind: 'join', held });
 });
 
@@ -26,7 +26,7 @@ test('a success is forgotten when its caller has got it', () => {
   const held = holds.begin('op', 'same', calm);
   holds.end(held, 'succeeded', 0, 5);
   expect(holds.size).toBe(1);
-  holds.leave(held, true);
+  holds.leave(held, held.turn, true);
   expect(holds.size).toBe(0);
 });
 
@@ -35,10 +35,22 @@ test('the oldest of those that ended give way to new ones; what runs stays', () 
   const running = holds.begin('running', 'r', calm);
   for (const id of ['a', 'b', 'c']) {
     const held = holds.begin(id, id, calm);
-    holds.leave(held, false);
+    holds.leave(held, held.turn, false);
     holds.end(held, 'unknown', 0, 1);
   }
   expect(['running', 'a', 'b', 'c'].map((id) => holds.find(id)?.id ?? null)).toEqual([running.id, null, 'b', 'c']);
+});
+
+test('a caller whose place was taken has no say any more', () => {
+  const holds = new Holds(10);
+  const held = holds.begin('op', 'same', calm);
+  holds.leave(held, 1, false);
+  expect(holds.arrive('same', 0, HOLD_MS, false)).toMatchObject({ kind: 'join', held: { turn: 2 } });
+  expect(holds.leave(held, 1, true)).toBe(false);
+  expect(holds.leave(held, 1, false)).toBe(false);
+  expect(held.caller).toBe('present');
+  expect(holds.leave(held, 2, false)).toBe(true);
+  expect(held.caller).toBe('gone');
 });
 
 test('an operation of an earlier process is joined once', () => {
@@ -117,11 +129,11 @@ property.prop(
       } else if (asking === undefined || held === null || held === undefined) {
         continue;
       } else if (command === 'leave') {
-        holds.leave(held, false);
+        holds.leave(held, held.turn, false);
         asking.state = 'idle';
       } else if (command === 'serve') {
         if (held.phase !== 'succeeded') continue;
-        holds.leave(held, true);
+        holds.leave(held, held.turn, true);
         asking.state = 'done';
       } else if (command === 'lookAgain') {
         if (held.phase === 'unknown') holds.rerun(held, new Run());
@@ -134,7 +146,7 @@ property.prop(
           if (how === 'released') released += 1;
           holds.end(held, how, 0, 1);
           if (how !== 'succeeded') {
-            holds.leave(held, false);
+            holds.leave(held, held.turn, false);
             asking.state = 'idle';
           }
         }

@@ -32,6 +32,7 @@ type Command =
   | 'reject'
   | 'refuse'
   | 'client leaves'
+  | 'client closes its side'
   | 'next answer is cut'
   | 'time passes'
   | 'crash';
@@ -39,8 +40,6 @@ type Command =
 interface Person {
   readonly key: string | null;
   exchange: Exchange | null;
-  /** Epoch of the process that it asked. */
-  epoch: number;
   done: boolean;
 }
 
@@ -68,7 +67,7 @@ class World {
     const onWire = rig.wire.calls.filter((call) => !this.#answered.has(call));
     const call = onWire[pick % onWire.length];
     if (command === 'intend') {
-      const person = { key: this.#keyed ? `k${this.persons.length}` : null, exchange: null, epoch: 0, done: false };
+      const person = { key: this.#keyed ? `k${this.persons.length}` : null, exchange: null, done: false };
       this.persons.push(person);
       this.#ask(person);
     } else if (command === 'resend' && idle.length > 0) {
@@ -77,6 +76,14 @@ class World {
       const { exchange } = asking[pick % asking.length] as Person;
       exchange?.cancel.abort('client_gone');
       await rig.clock.advance(1);
+    } else if (command === 'client closes its side' && asking.length > 0) {
+      // It gave up, and nothing but the end of its input says so: its answer will go nowhere.
+      const person = asking[pick % asking.length] as Person;
+      const exchange = person.exchange as Exchange;
+      person.exchange = null;
+      exchange.inputEnded = true;
+      exchange.onInputEnded?.();
+      visited.add('closed its side');
     } else if (command === 'next answer is cut') {
       this.#cutNext = true;
     } else if (command === 'time passes') {
@@ -118,12 +125,13 @@ class World {
   #ask(person: Person): void {
     const exchange = create({ idempotencyKey: person.key, deadlineAtMs: this.rig.clock.now() + 120_000 });
     person.exchange = exchange;
-    person.epoch = this.#epoch;
-    void this.rig.service(exchange).then((outcome) => this.#told(person, exchange, outcome));
+    const epoch = this.#epoch;
+    void this.rig.service(exchange).then((outcome) => this.#told(person, exchange, outcome, epoch));
   }
 
-  #told(person: Person, exchange: Exchange, outcome: Outcome): void {
-    if (person.exchange !== exchange) return;
+  #told(person: Person, exchange: Exchange, outcome: Outcome, epoch: number): void {
+    if (epoch !== this.#epoch) return;
+    if (person.exchange !== exchange) return deliver(exchange, false);
     person.exchange = null;
     const success = outcome.kind === 'answered' && outcome.verdict.class === 'ok';
     const gone = exchange.cancel.signal.aborted || this.#cutNext;
@@ -185,6 +193,7 @@ const command = fc.oneof(
       'reject',
       'refuse',
       'client leaves',
+      'client closes its side',
       'next answer is cut',
       'time passes',
     ),
@@ -206,6 +215,7 @@ property.prop(
 
 test('the property has seen every way to an answer', () => {
   expect([...visited].sort()).toEqual([
+    'closed its side',
     'crash',
     'found',
     'reconcile',
