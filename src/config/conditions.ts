@@ -45,17 +45,15 @@ export function createCondition(source: string): BodyCondition {
 /** Makes the expression. `source` must have passed `checkCondition`; an error while it is evaluated means undefined. */
 export function createExpression(source: string): Expression {
   let compiled: Promise<Compiled> | null = null;
-  return {
-    source,
-    evaluate: async (input, bindings) => {
-      try {
-        compiled ??= compile(source);
-        return await (await compiled).evaluate(input, bindings);
-      } catch {
-        return undefined;
-      }
-    },
+  const result: Expression['result'] = async (input, bindings) => {
+    try {
+      compiled ??= compile(source);
+      return { value: await (await compiled).evaluate(input, bindings) };
+    } catch {
+      return null;
+    }
   };
+  return { source, result, evaluate: async (input, bindings) => (await result(input, bindings))?.value };
 }
 
 /** What `$boolean` says, so that `company_id` alone asks whether it is there. */

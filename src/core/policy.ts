@@ -50,10 +50,16 @@ export interface BodyCondition {
   readonly holds: (body: unknown) => Promise<boolean>;
 }
 
-/** A JSONata expression. Evaluation is bounded; no result and an error are both undefined. */
+/** A JSONata expression. Evaluation is bounded in time. */
 export interface Expression {
   readonly source: string;
+  /** No result and an error are both undefined. */
   readonly evaluate: (input: unknown, bindings?: Readonly<Record<string, unknown>>) => Promise<unknown>;
+  /** Null: an error, or out of bounds. For whoever would take "no result" for a proof. */
+  readonly result: (
+    input: unknown,
+    bindings?: Readonly<Record<string, unknown>>,
+  ) => Promise<{ readonly value: unknown } | null>;
 }
 
 /** How calls of one operation are made one (semantics §6). Times in ms. */

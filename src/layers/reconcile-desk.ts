@@ -87,6 +87,11 @@ export class Desk {
     }
   }
 
+  /** The claim came to nothing. */
+  release(exchange: Exchange, id: string | null): void {
+    if (id !== null) this.#claims.delete(claimOf(exchange, id));
+  }
+
   /** Runs a look when there is a place for it, in order of arrival. */
   async look<T>(run: () => Promise<T>): Promise<T> {
     if (this.#looking >= LOOKS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));

@@ -119,13 +119,29 @@ export async function ask(
   const first = await askOnce(parts, inner, exchange, { method, target, body });
   const { more } = question.recipe;
   if (!first.ok || more === null) return first;
-  const further = await more.evaluate(first.document, question.bindings);
-  if (typeof further !== 'string' || !further.startsWith('/')) return first;
-  return askOnce(parts, inner, exchange, { method, target: further, body });
+  const further = await more.result(first.document, question.bindings);
+  if (further === null) return { ok: false, status: first.status };
+  const { value } = further;
+  if (typeof value !== 'string' || !value.startsWith('/')) return first;
+  return askOnce(parts, inner, exchange, { method, target: value, body });
+}
+
+/** A match in the shape of the create's answer; undefined when it could not be brought into that. */
+export async function shapeOf(
+  parts: LookParts,
+  inner: Service,
+  exchange: Exchange,
+  question: Question,
+  match: unknown,
+  document: unknown,
+): Promise<unknown> {
+  const { recipe, bindings } = question;
+  const whole = await wholeOf(parts, inner, exchange, question, match);
+  return recipe.as === null ? whole : recipe.as.evaluate(whole, { ...bindings, probe: document });
 }
 
 /** The whole of a match; what is known of it when that cannot be read. */
-export async function wholeOf(
+async function wholeOf(
   parts: LookParts,
   inner: Service,
   exchange: Exchange,
@@ -249,10 +265,15 @@ function collected(body: AnswerBody): Promise<Buffer | null> {
   });
 }
 
-/** The matches in a look's answer: none, one, several. An object that is there twice is one. */
-export async function matchesIn({ recipe, bindings }: Question, document: unknown): Promise<unknown[]> {
+/**
+ * The matches in a look's answer: none, one, several. An object that is there twice is one. Null: the expression came to no
+ * end, and an answer that could not be read through shows nothing absent.
+ */
+export async function matchesIn({ recipe, bindings }: Question, document: unknown): Promise<unknown[] | null> {
   if (document === undefined) return [];
-  const found = recipe.landed === null ? document : await recipe.landed.evaluate(document, bindings);
+  const read = recipe.landed === null ? { value: document } : await recipe.landed.result(document, bindings);
+  if (read === null) return null;
+  const found = read.value;
   if (found === undefined || found === null || found === false) return [];
   return Array.isArray(found) ? [...new Set<unknown>(found)] : [found];
 }

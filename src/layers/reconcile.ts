@@ -36,7 +36,7 @@ import {
   matchesIn,
   type Question,
   questionFor,
-  wholeOf,
+  shapeOf,
 } from './reconcile-look.ts';
 import {
   doneBefore,
@@ -75,6 +75,9 @@ type Finding =
 
 /** What a look has shown. `older`: what stands in the way was there before, or is another call's. */
 type Sighting = { readonly result: LookResult | 'older'; readonly answer: Answered | null };
+
+const none = (result: Sighting['result']): Sighting => ({ result, answer: null });
+const FAILED = none('failed');
 
 /** When a conflict is looked into, ms after it: the object is named, so nothing lags. */
 const CONFLICT_LOOKS_MS = [1, 500, 2000, 5000];
@@ -208,9 +211,7 @@ class LostCreate {
     const { clock } = this.#parts;
     const [startedAtMs, from] = [clock.wall(), clock.now()];
     const answer = await ask(this.#parts, this.#inner, this.#exchange, question);
-    const sighting = answer.ok
-      ? await this.#judge(question, answer.document)
-      : { result: 'failed' as const, answer: null };
+    const sighting = answer.ok ? await this.#judge(question, answer.document) : FAILED;
     this.#exchange.looks.push({
       n: this.#exchange.looks.length + 1,
       startedAtMs,
@@ -226,9 +227,9 @@ class LostCreate {
   async #judge(question: Question, document: unknown): Promise<Sighting> {
     const { recipe } = question;
     const matches = await matchesIn(question, document);
+    if (matches === null) return FAILED;
     // Of what has no age nobody knows whether it was there before.
-    if (!recipe.anyAge && matches.some((match) => createdAtMs(match) === null))
-      return { result: 'several', answer: null };
+    if (!recipe.anyAge && matches.some((match) => createdAtMs(match) === null)) return none('several');
     const free: unknown[] = [];
     for (const match of matches) {
       if (!recipe.anyAge && (createdAtMs(match) ?? 0) < this.#earliestMs()) continue;
@@ -236,24 +237,26 @@ class LostCreate {
       try {
         if (id === null || !(await this.#desk.isTaken(this.#exchange, id))) free.push(match);
       } catch {
-        return { result: 'failed', answer: null };
+        return FAILED;
       }
     }
     const left = free.filter((match) => !this.#desk.isClaimed(this.#exchange, idOf(match)));
     const result = judgeSight({ free: left.length, ...this.#desk.twinsOf(this.#exchange) });
-    if (result === 'absent' && recipe.kind === 'on_error' && matches.length > 0)
-      return { result: 'older', answer: null };
-    if (result !== 'landed') return { result, answer: null };
-    this.#desk.claim(this.#exchange, idOf(left[0]));
-    return { result, answer: await this.#answer(question, left[0], document) };
+    if (result === 'absent' && recipe.kind === 'on_error' && matches.length > 0) return none('older');
+    if (result !== 'landed') return none(result);
+    const id = idOf(left[0]);
+    this.#desk.claim(this.#exchange, id);
+    const answer = await this.#answer(question, left[0], document);
+    if (answer === null) this.#desk.release(this.#exchange, id);
+    return answer === null ? FAILED : { result, answer };
   }
 
-  async #answer(question: Question, match: unknown, document: unknown): Promise<Answered> {
-    const { recipe, bindings } = question;
-    if (this.#exchange.policy.answer.kind === 'empty') return landedAnswer(recipe.status, null);
-    const whole = await wholeOf(this.#parts, this.#inner, this.#exchange, question, match);
-    const shaped = await recipe.as?.evaluate(whole, { ...bindings, probe: document });
-    return landedAnswer(recipe.status, shaped ?? whole);
+  /** In the create's own shape; null when it could not be brought into that. */
+  async #answer(question: Question, match: unknown, document: unknown): Promise<Answered | null> {
+    const { status } = question.recipe;
+    if (this.#exchange.policy.answer.kind === 'empty') return landedAnswer(status, null);
+    const shaped = await shapeOf(this.#parts, this.#inner, this.#exchange, question, match, document);
+    return shaped === undefined ? null : landedAnswer(status, shaped);
   }
 
   async #firstQuestion(): Promise<(Question & { readonly recipe: ProbeRecipe }) | null> {

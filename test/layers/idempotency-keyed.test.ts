@@ -87,7 +87,11 @@ async function read(outcome: Outcome): Promise<{ bytes: Buffer; end: string }> {
 const deriving = (...found: unknown[]) => ({
   idempotency: {
     ...policy().idempotency,
-    derive: found.map((each, i) => ({ source: `part${i}`, evaluate: () => Promise.resolve(each) })),
+    derive: found.map((each, i) => ({
+      source: `part${i}`,
+      evaluate: () => Promise.resolve(each),
+      result: () => Promise.resolve({ value: each }),
+    })),
   },
 });
 

@@ -62,6 +62,38 @@ describe('§7: a create that nothing happened to', () => {
   });
 });
 
+/** Shows one answer to every look, for two minutes. */
+async function show(body: unknown): Promise<void> {
+  for (let step = 0, answered = 1; step < 1200; step += 1) {
+    await rig.clock.advance(100);
+    if (rig.inner.calls.length === answered) continue;
+    answered = rig.inner.calls.length;
+    await rig.answer(200, body);
+  }
+}
+
+describe('§7: an answer that could not be read through proves nothing', () => {
+  /** An expression without an end, as any is over an answer that is too long for its time. */
+  const ENDLESS = '($f := function($n) { $f($n + 1) }; $f(0))';
+
+  test.each([
+    ['landed', `landed: '${ENDLESS}'`],
+    ['more', `landed: data, more: '${ENDLESS}'`],
+    ['as', `landed: data, as: '${ENDLESS}'`],
+  ])('%s: looked at again, and never sent again', async (_, keys) => {
+    const recipe = `{ probe: direct, request: 'GET /contacts/{contact_id}/notes', resend_if_absent: true, ${keys} }`;
+    const rule = `version: 1\nendpoints: [{ match: 'POST /contacts/{contact_id}/notes', reconcile: [${recipe}] }]\n`;
+    rig = new ReconcileRig(await settingsOf(rule));
+    const { outcome } = await rig.send(NOTE);
+    const sentAt = rig.nowSeconds;
+    await rig.lose();
+    await show({ data: [noteOf('1', sentAt)] });
+    expect(await outcome).toMatchObject({ kind: 'failed', verdict: { effect: 'unknown' } });
+    expect(rig.asked.filter((line) => line.startsWith('POST'))).toHaveLength(1);
+    expect(rig.asked.length).toBeGreaterThan(3);
+  });
+});
+
 describe('§7: direct probe', () => {
   test('looks at 0.5, 2, 5 and 10 s, and answers with what it finds', async () => {
     const { outcome, exchange } = await rig.send(NOTE);
