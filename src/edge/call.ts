@@ -14,7 +14,7 @@ import { exchangeOf, outcomeOfBug, outcomeOfClientGone } from './exchange.ts';
 import { type Head, readHead } from './inbound.ts';
 import type { Plane } from './plane.ts';
 import { bodyTooLarge, type Refusal, SHUTTING_DOWN, UNAUTHORIZED, UNKNOWN_EXPECTATION } from './refusal.ts';
-import { RESERVED_PREFIX } from './reserved.ts';
+import { RESERVED_PREFIX } from './reserved-prefix.ts';
 import { type Reply, respond, respondRefusal, respondUnwritable } from './respond.ts';
 import { Sending } from './send.ts';
 
@@ -42,6 +42,8 @@ export class Call implements Turn, BodyEvents {
   #outcome: Outcome | null = null;
   #reply: Reply | null = null;
   #sending: Sending | null = null;
+  /** Set for a path of our own: says that the client left, the process stops, or the body is malformed. */
+  #reserved: AbortController | null = null;
   #continued = false;
   #over = false;
 
@@ -85,6 +87,7 @@ export class Call implements Turn, BodyEvents {
   gone(): void {
     if (this.#over) return;
     this.#exchange?.cancel.abort('client_gone');
+    this.#reserved?.abort('client_gone');
     this.#body?.abandon();
     if (this.#sending !== null) return this.#sending.gone();
     const exchange = this.#exchange;
@@ -97,12 +100,16 @@ export class Call implements Turn, BodyEvents {
   }
 
   bodyMalformed(refusal: Refusal): void {
+    this.#reserved?.abort(refusal);
     if (this.#body === null) this.#bodyRefusal = refusal;
     else this.#body.fail(refusal);
   }
 
   uploadOver(): void {
     this.#sending?.uploadOver();
+    if (this.#exchange === null || this.#exchange.inputEnded) return;
+    this.#exchange.inputEnded = true;
+    this.#exchange.onInputEnded?.();
   }
 
   bodyWanted(): void {
@@ -119,6 +126,7 @@ export class Call implements Turn, BodyEvents {
   /** The process stops: waits end, what is on the wire may finish. */
   shutdown(): void {
     this.#exchange?.cancel.abort('shutdown');
+    this.#reserved?.abort('shutdown');
   }
 
   #admitted(head: Head): void {
@@ -161,6 +169,7 @@ export class Call implements Turn, BodyEvents {
       scope: name.scope,
       onInformational: this.#request.httpVersionMinor === 1 ? this.#onInformational : null,
     });
+    exchange.inputEnded = this.#connection.readEnded;
     this.#exchange = exchange;
     service(exchange).then(
       (outcome) => this.#answer(exchange, outcome),
@@ -231,14 +240,15 @@ export class Call implements Turn, BodyEvents {
   readonly #onDone = (complete: boolean): void => this.#end(complete);
 
   #serveReserved(): void {
-    const { reserved } = this.#plane;
     this.#response.once('close', () => this.#end(true));
+    this.#reserved = new AbortController();
     if (announcesBody(this.#request)) {
-      // Nothing here reads a body, so the connection cannot be used again behind one.
-      this.#connection.close();
+      // Nobody promises to read all of the body, so the connection cannot be used again behind one.
       this.#response.shouldKeepAlive = false;
+      this.bodyWanted();
     }
-    reserved(this.#request, this.#response).catch((error: unknown) => this.#bug(error, 'reserved path'));
+    const call = { request: this.#request, response: this.#response, signal: this.#reserved.signal };
+    this.#plane.reserved(call).catch((error: unknown) => this.#bug(error, 'reserved path'));
   }
 
   #bug(error: unknown, where: string): void {
@@ -266,8 +276,10 @@ export class Call implements Turn, BodyEvents {
         complete,
       });
     }
-    this.#exchange?.onDelivered?.(complete);
+    // What was written to a client that had closed its side may have met nobody.
+    this.#exchange?.onDelivered?.(complete && !this.#connection.readEnded);
     this.#plane.leave();
+    if (this.#reserved !== null && !this.#response.shouldKeepAlive) this.#connection.close();
     this.#connection.turnOver();
   }
 }

@@ -27,8 +27,8 @@ import { NO_TUNNEL, refusalOfParserError, writeRawRefusal } from './client-error
 import { ClientToken } from './client-token.ts';
 import { Connection } from './connection.ts';
 import { CredentialRefs } from './credential-ref.ts';
-import type { Plane } from './plane.ts';
-import { createReserved, type Reserved } from './reserved.ts';
+import type { Plane, Reserved } from './plane.ts';
+import { createReserved } from './reserved.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_TIMEOUT_MS = 10_000;
@@ -104,7 +104,7 @@ class FrontDoor implements DataPlane, Plane {
     this.newId = parts.newId;
     this.credentialRefs = new CredentialRefs(parts.namesKey);
     this.clientToken = new ClientToken(parts.clock, parts.events);
-    this.reserved = createReserved(parts.newId, this.via);
+    this.reserved = createReserved(this);
     this.server = this.#createServer(parts.headTimeoutMs ?? HEAD_TIMEOUT_MS);
   }
 

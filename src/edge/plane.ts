@@ -1,5 +1,6 @@
 /** What every call at the edge shares: types only, so that calls and the data plane do not import each other. */
 
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ByteBudget } from '../core/byte-budget.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
@@ -8,7 +9,17 @@ import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 import type { ClientToken } from './client-token.ts';
 import type { CredentialRefs } from './credential-ref.ts';
-import type { Reserved } from './reserved.ts';
+
+/** A request to a path of Holdfast's own. */
+export interface ReservedCall {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Aborted with a `CancelReason` when the client leaves or the process stops, with a `Refusal` when its body is malformed. */
+  readonly signal: AbortSignal;
+}
+
+/** Serves one request under `/.holdfast/`; resolves when nothing of it goes on. */
+export type Reserved = (call: ReservedCall) => Promise<void>;
 
 /** The surroundings of a call. */
 export interface Plane {

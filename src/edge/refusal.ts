@@ -83,12 +83,12 @@ export const SHUTTING_DOWN: Refusal = {
   retryAfterS: 1,
 };
 
-/** 413 with the limit that was passed. */
-export function bodyTooLarge(limitBytes: number): Refusal {
+/** 413 with the limit that was passed, and its key. */
+export function bodyTooLarge(limitBytes: number, key = 'limits.request_body'): Refusal {
   return refusal(
     413,
     'holdfast_body_too_large',
     'body_too_large',
-    `The body is larger than limits.request_body (${limitBytes} bytes); send less, or raise the limit.`,
+    `The body is larger than ${key} (${limitBytes} bytes); send less, or raise the limit.`,
   );
 }

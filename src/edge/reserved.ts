@@ -1,24 +1,54 @@
 /** Holdfast's own paths on the data plane, under `/.holdfast/`: a hono application, because nothing here is hot. */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
+import { runBatch } from './batch.ts';
+import { BATCH_CODING, BATCH_KEY, BATCH_METHOD, TOO_MANY_BATCHES } from './batch-refusal.ts';
+import type { Plane, Reserved, ReservedCall } from './plane.ts';
+import type { Refusal } from './refusal.ts';
 import { respondRefusal } from './respond.ts';
 
-/** The raw target decides, before any router could fold it (semantics §10). */
-export const RESERVED_PREFIX = '/.holdfast/';
-
-/** Serves one request under the prefix; resolves when its answer was handed to Node. */
-export type Reserved = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+const BATCH_PATH = '/.holdfast/batch';
+/** Each keeps lines and results of its own in memory. */
+const BATCHES_MAX = 16;
 
 /** Builds the application. What it does not know is 404 in the shape of all our errors. */
-export function createReserved(newId: () => string, via: string): Reserved {
+export function createReserved(plane: Plane): Reserved {
   const app = new Hono();
-  app.notFound((c) => notFound(c, newId(), via));
-  return getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  app.notFound((c) => notFound(c, plane));
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  let batches = 0;
+  return async (call) => {
+    // Not by hono: a batch is read and answered as it flows, and streams of the web cost several times as much.
+    if (call.request.url?.split('?', 1)[0] !== BATCH_PATH) return listener(call.request, call.response);
+    const fault = batchFault(call.request) ?? (batches >= BATCHES_MAX ? TOO_MANY_BATCHES : null);
+    if (fault !== null) return refuse(plane, call, fault);
+    batches += 1;
+    try {
+      await runBatch({ plane, ...call });
+    } finally {
+      batches -= 1;
+    }
+  };
 }
 
-function notFound(c: Context, requestId: string, via: string): Response {
+/** Why a batch is refused as a whole; null when it is not. */
+function batchFault({ method, headers }: IncomingMessage): Refusal | null {
+  if (method !== 'POST') return BATCH_METHOD;
+  if (headers['idempotency-key'] !== undefined) return BATCH_KEY;
+  const coding = headers['content-encoding'];
+  return coding === undefined || coding === 'identity' ? null : BATCH_CODING;
+}
+
+function refuse(plane: Plane, { request, response }: ReservedCall, refusal: Refusal): void {
+  const accept = request.headers.accept ?? null;
+  const { status, headers, body } = respondRefusal(refusal, null, plane.newId(), accept, plane.via);
+  response.writeHead(status, headers);
+  response.end(body.kind === 'bytes' ? body.bytes : undefined);
+}
+
+function notFound(c: Context, plane: Plane): Response {
   const reply = respondRefusal(
     {
       kind: 'refusal',
@@ -29,9 +59,9 @@ function notFound(c: Context, requestId: string, via: string): Response {
       retryAfterS: null,
     },
     null,
-    requestId,
+    plane.newId(),
     c.req.header('accept') ?? null,
-    via,
+    plane.via,
   );
   for (let i = 0; i < reply.headers.length; i += 2)
     c.header(reply.headers[i] as string, reply.headers[i + 1] as string);

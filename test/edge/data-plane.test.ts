@@ -138,7 +138,7 @@ describe('what goes in', () => {
       '/.Holdfast/',
       '//.holdfast/',
     ]);
-    const posted = 'POST /.holdfast/batch HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello';
+    const posted = 'POST /.holdfast/nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello';
     expect(await exchangeBytes(port, posted + GET)).toMatch(/^HTTP\/1.1 404 [^]*onnection: close/);
     expect(seen.length).toBe(5);
   });
@@ -209,10 +209,17 @@ describe('connections', () => {
     const client = new RawClient(port).send(GET);
     client.socket.end();
     while (driven.calls.length === 0) await turn();
-    await turn();
-    expect(driven.last.exchange.cancel.signal.aborted).toBe(false);
+    const { exchange } = driven.last;
+    const ended = Promise.withResolvers<void>();
+    exchange.onInputEnded = ended.resolve;
+    if (!exchange.inputEnded) await ended.promise;
+    expect(exchange.cancel.signal.aborted).toBe(false);
+    const delivered = Promise.withResolvers<boolean>();
+    exchange.onDelivered = delivered.resolve;
     driven.last.answer(answered(200, { body: { kind: 'bytes', bytes: Buffer.from('late') } }));
     expect(await client.closed()).toContain('late');
+    // It may as well have been gone.
+    expect(await delivered.promise).toBe(false);
   });
 
   test('a client that resets is gone: the exchange hears of it and is counted once', async () => {
