@@ -220,7 +220,8 @@ export class HeldCalls {
     const { waitMs, holdMs } = exchange.policy.idempotency;
     const lastMs = Math.min(clock.now() + waitMs, exchange.deadlineAtMs);
     for (let next = first; ; ) {
-      const end = await waitFor(this.#parts, exchange, next.ended, lastMs);
+      // One that closed its side has perhaps given up and sent again, and that one waits here too: only one may run.
+      const end = await waitFor(this.#parts, exchange, next.ended, lastMs, true);
       if (!('value' in end)) {
         if (end.refused === null) events.idempotency(exchange, 'in_flight');
         return end.refused ?? stillInDoubt();

@@ -41,16 +41,21 @@ export class Awaited<T> {
 /** How a wait ended: with the value, or with what the call is told that waited for nothing. */
 export type WaitEnd<T> = { readonly value: T } | { readonly refused: Refused | null };
 
-/** Waits in the waiting room until `lastMs` (monotonic). `refused` is null when the time is up: the caller says what that means. */
+/**
+ * Waits in the waiting room until `lastMs` (monotonic). `refused` is null when the time is up: the caller says what that
+ * means. With `attended` the time is also up when the client closes its side, since nobody may be there any more.
+ */
 export async function waitFor<T>(
   parts: WaitParts,
   exchange: Exchange,
   awaited: Awaited<T>,
   lastMs: number,
+  attended = false,
 ): Promise<WaitEnd<T>> {
   const { clock, waiting } = parts;
   const { signal } = exchange.cancel;
   if (signal.aborted) return { refused: givenUp(signal) };
+  if (attended && exchange.inputEnded) return { refused: null };
   if (!waiting.enter(exchange)) return { refused: roomFull('idempotency') };
   const startedAtMs = clock.now();
   const end = await new Promise<WaitEnd<T>>((resolve) => {
@@ -58,12 +63,14 @@ export async function waitFor<T>(
       takeBack();
       cancelTimer();
       signal.removeEventListener('abort', onAbort);
+      if (attended) exchange.onInputEnded = null;
       resolve(how);
     };
     const onAbort = (): void => over({ refused: givenUp(signal) });
     const takeBack = awaited.add((value) => over({ value }));
     const cancelTimer = clock.timer(lastMs - startedAtMs, () => over({ refused: null }));
     signal.addEventListener('abort', onAbort, { once: true });
+    if (attended) exchange.onInputEnded = () => over({ refused: null });
   });
   waiting.leave();
   noteWait(exchange, clock.now() - startedAtMs, 'idempotency');

@@ -325,6 +325,21 @@ describe('§6: two equal notes can be intended', () => {
     expect(rig.waiting.held).toBe(0);
   });
 
+  test('the second gives up its wait when its client closes its side, for that may send again', async () => {
+    const rig = idempotencyRig();
+    void rig.service(create());
+    await rig.clock.settle();
+    noteAttempt(rig.wire.last.exchange, lost());
+    const second = create();
+    const ending = rig.service(second);
+    await rig.clock.settle();
+    second.inputEnded = true;
+    second.onInputEnded?.();
+    expect(await ending).toMatchObject({ code: 'holdfast_in_flight', verdict: { effect: 'none' } });
+    expect(await rig.service(create({ inputEnded: true }))).toMatchObject({ code: 'holdfast_in_flight' });
+    expect(rig.wire.calls).toHaveLength(1);
+  });
+
   test('after a success that arrived, the next one is a second intention', async () => {
     const rig = idempotencyRig();
     await run(rig, created('1'));
