@@ -10,7 +10,7 @@ import { newId } from '../src/ops/ids.ts';
 import { runBatch } from '../src/store/batch.ts';
 import { openLedger } from '../src/store/files.ts';
 import { openKeys } from '../src/store/keys.ts';
-import { Ledger } from '../src/store/ledger.ts';
+import { ledgersOn } from '../src/store/ledgers.ts';
 import type { Request } from '../src/store/protocol.ts';
 import { blockOf, packChange, packInsert } from '../src/store/requests.ts';
 import { Sealer } from '../src/store/seal.ts';
@@ -140,7 +140,7 @@ async function operate(store: SqliteStore): Promise<number> {
 function fill(directory: string, sealingKey: Buffer, rows: number): void {
   if (rows === 0) return;
   const database = openLedger(directory, sealingKey);
-  const ledger = new Ledger(database, new Sealer(sealingKey));
+  const ledgers = ledgersOn(database, new Sealer(sealingKey));
   database.exec('PRAGMA synchronous = OFF');
   for (let left = rows; left > 0; left -= FILL_BATCH) {
     const packed = Array.from({ length: Math.min(FILL_BATCH, left) }, () => {
@@ -148,7 +148,7 @@ function fill(directory: string, sealingKey: Buffer, rows: number): void {
       return [packInsert(operation), packChange(operation.id, { ...ended(OLD_BODY), delivered: true }, null)];
     }).flat();
     const requests = JSON.parse(`[${packed.map(({ json }) => json).join()}]`) as Request[];
-    runBatch(database, ledger, requests, blockOf(packed), directory);
+    runBatch(database, ledgers, requests, blockOf(packed), directory);
   }
   database.close();
 }

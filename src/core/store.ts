@@ -5,6 +5,7 @@
  * an unkeyed one is served without a net.
  */
 
+import type { DeadLetterStore } from './dead-letters.ts';
 import type { Operation, OperationChange, OperationState } from './operation.ts';
 
 /** The store cannot read or write: disk full, read-only, damaged, from a newer version, closed. Nothing was changed. */
@@ -57,7 +58,7 @@ export interface GateState {
 }
 
 /** Keeps operations. */
-export interface Store {
+export interface Store extends DeadLetterStore {
   /** Adds a row. Rejects with `OperationExists` when the id, or the key within its scope, is there already. */
   insert(operation: Operation): Promise<void>;
   /**

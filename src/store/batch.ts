@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { faultOf, isTaken } from './faults.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledgers } from './ledgers.ts';
 import type { AnswerHead, Ending, Request, Result } from './protocol.ts';
 
 /**
@@ -10,21 +10,21 @@ import type { AnswerHead, Ending, Request, Result } from './protocol.ts';
  */
 export function runBatch(
   database: DatabaseSync,
-  ledger: Ledger,
+  ledgers: Ledgers,
   requests: readonly Request[],
   bytes: Uint8Array,
   directory: string,
 ): readonly Ending[] {
   const failed = new Map<Request, Ending>();
   for (;;) {
-    const endings = runAll(database, ledger, requests, bytes, directory, failed);
+    const endings = runAll(database, ledgers, requests, bytes, directory, failed);
     if (endings !== null) return endings;
   }
 }
 
 function runAll(
   database: DatabaseSync,
-  ledger: Ledger,
+  ledgers: Ledgers,
   requests: readonly Request[],
   bytes: Uint8Array,
   directory: string,
@@ -36,7 +36,7 @@ function runAll(
   try {
     for (const request of requests) {
       const mine = bodies.of(request);
-      const ending = failed.get(request) ?? runOne(ledger, request, mine, directory);
+      const ending = failed.get(request) ?? runOne(ledgers, request, mine, directory);
       endings.push(ending);
       if (ending.kind === 'failed' && !failed.has(request)) {
         failed.set(request, ending);
@@ -53,18 +53,19 @@ function runAll(
   }
 }
 
-function runOne(ledger: Ledger, request: Request, bodies: readonly (Uint8Array | null)[], directory: string): Ending {
+function runOne(ledgers: Ledgers, request: Request, bodies: readonly (Uint8Array | null)[], directory: string): Ending {
   try {
-    return { kind: 'done', result: dispatch(ledger, request, bodies) };
+    return { kind: 'done', result: dispatch(ledgers, request, bodies) };
   } catch (error) {
     if (isTaken(error) && request[0] === 'insert') return { kind: 'exists', id: String(request[1].values[0]) };
+    if (isTaken(error) && request[0] === 'keepDead') return { kind: 'exists', id: request[2].id };
     if (isTaken(error) && request[0] === 'change') return { kind: 'exists', id: request[1] };
     if (faultOf(error, directory) !== null) throw error;
     return { kind: 'failed', message: String(error) };
   }
 }
 
-function dispatch(ledger: Ledger, request: Request, bodies: readonly (Uint8Array | null)[]): Result {
+function dispatch({ ledger, dead }: Ledgers, request: Request, bodies: readonly (Uint8Array | null)[]): Result {
   switch (request[0]) {
     case 'insert':
       return ledger.insert(request[1], bodies[0] ?? null, bodies[1] ?? null) as undefined;
@@ -90,6 +91,26 @@ function dispatch(ledger: Ledger, request: Request, bodies: readonly (Uint8Array
       return ledger.gates(request[1]);
     case 'expire':
       return ledger.expire(request[1], request[2]);
+    case 'keepDead':
+      return dead.keep(request[1], request[2], bodies[0] ?? null, bodies[1] ?? null);
+    case 'supersede':
+      return dead.supersede(request[1]);
+    case 'listDead':
+      return dead.list(request[1], request[2], request[3]);
+    case 'deadGroups':
+      return dead.groups();
+    case 'deadGroupsOf':
+      return dead.groupsOf(request[1], request[2]);
+    case 'deadSamples':
+      return dead.samples(request[1]);
+    case 'countDead':
+      return dead.counts();
+    case 'purgeDead':
+      return dead.purge(request[1], request[2]);
+    case 'evictable':
+      return dead.evictable(request[1], request[2]);
+    case 'evict':
+      return dead.evict(request[1]);
   }
 }
 
@@ -103,7 +124,9 @@ class Bodies {
   }
 
   of(request: Request): readonly (Uint8Array | null)[] {
-    if (request[0] === 'insert') return [this.#next(request[1].body), this.#ofAnswer(request[1].answer)];
+    if (request[0] === 'insert' || request[0] === 'keepDead') {
+      return [this.#next(request[1].body), this.#ofAnswer(request[1].answer)];
+    }
     return request[0] === 'change' ? [this.#ofAnswer(request[4])] : [];
   }
 

@@ -1,5 +1,6 @@
 /** Operations as rows and back. */
 
+import type { DeadHead } from '../core/dead-letters.ts';
 import type { AttemptRecord } from '../core/exchange.ts';
 import type { DeadReason, Operation, OperationChange, OperationState } from '../core/operation.ts';
 import type { OpenOperation } from '../core/store.ts';
@@ -145,17 +146,28 @@ export function openOperationOf(row: Row): OpenOperation {
 
 /** A whole operation; what was sealed is given in clear. */
 export function operationOf(row: Row, opened: Pick<Operation, 'body' | 'credential' | 'answer'>): Operation {
+  return {
+    ...plainPartOf(row),
+    ...opened,
+    keyHash: row['key_hash'] as string | null,
+    kind: row['kind'] as 'outbound',
+    headers: JSON.parse(row['headers'] as string) as string[],
+    fingerprint: row['fingerprint'] as string | null,
+    formerKeyHash: row['former_key_hash'] as string | null,
+    attempts: attemptsIn(row['attempts'] as string),
+  };
+}
+
+/** What lists of dead letters show as well. */
+export function plainPartOf(row: Row): Omit<DeadHead, 'attempts' | 'lastAttempt'> {
+  const { keyHash: _, ...open } = openOperationOf(row);
   const context = row['context'] as string | null;
   return {
-    ...openOperationOf(row),
-    ...opened,
-    kind: row['kind'] as 'outbound',
+    ...open,
     method: row['method'] as string,
     target: row['target'] as string,
-    headers: JSON.parse(row['headers'] as string) as string[],
     bodyKept: row['body_kept'] === 1,
     credentialRef: row['credential_ref'] as string,
-    fingerprint: row['fingerprint'] as string | null,
     context: context === null ? null : (JSON.parse(context) as Record<string, string>),
     parent: row['parent'] as string | null,
     reason: row['reason'] as string,
@@ -168,7 +180,6 @@ export function operationOf(row: Row, opened: Pick<Operation, 'body' | 'credenti
     causeId: row['cause_id'] as string | null,
     causeLabel: row['cause_label'] as string | null,
     count: row['count'] as number,
-    formerKeyHash: row['former_key_hash'] as string | null,
     naturalKey: row['natural_key'] as string | null,
     configHash: row['config_hash'] as string | null,
     handedOver: row['handed_over'] === 1,
@@ -177,7 +188,6 @@ export function operationOf(row: Row, opened: Pick<Operation, 'body' | 'credenti
     supersededBy: row['superseded_by'] as string | null,
     maybeSupersededBy: row['maybe_superseded_by'] as string | null,
     redriveId: row['redrive_id'] as string | null,
-    attempts: attemptsIn(row['attempts'] as string),
   };
 }
 

@@ -1,17 +1,22 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { type Operation, type OperationState, TRANSITIONS } from '../core/operation.ts';
 import type { GateState, OpenOperation } from '../core/store.ts';
 import { attemptLines, CHANGED, INSERTED, openOperationOf, operationOf, type Row } from './columns.ts';
 import type { AnswerHead, ChangeText, OperationText } from './protocol.ts';
 import type { Sealer } from './seal.ts';
+import type { Statements } from './statements.ts';
 
-const WHOLE = `
+/** Selects what `whole` reads. */
+export const WHOLE = `
   SELECT operations.*, requests.headers, requests.body, requests.credential, answers.answer FROM operations
   JOIN requests ON requests.n = operations.n LEFT JOIN answers ON answers.n = operations.n`;
 /** Word for word what the index holds, then the whole. */
 const BY_KEY = `${WHOLE}
   WHERE substr(key_hash, 1, 16) = substr(?1, 1, 16) AND substr(scope, 1, 8) = substr(?2, 1, 8)
     AND key_hash = ?1 AND scope = ?2`;
+/** Of a dead letter beside what it holds: the row, and its entries in indexes. */
+const ROW_BYTES = 1200;
+const DEAD_REASON = INSERTED.indexOf('dead_reason');
 /** Pages that `expire` gives back to the disk at once, and how many must be free before it does. */
 const VACUUM_PAGES = 256;
 const FREE_PAGES_KEPT = 2048;
@@ -20,26 +25,32 @@ const FREE_PAGES_KEPT = 2048;
 export class Ledger {
   readonly #database: DatabaseSync;
   readonly #sealer: Sealer;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements: Statements;
 
-  constructor(database: DatabaseSync, sealer: Sealer) {
+  constructor(database: DatabaseSync, statements: Statements, sealer: Sealer) {
     this.#database = database;
+    this.#statements = statements;
     this.#sealer = sealer;
   }
 
   /** The first statement is the one that finds the id or the key taken: then nothing is done. */
   insert(text: OperationText, body: Uint8Array | null, answerBody: Uint8Array | null): void {
     const id = text.values[0] as string;
-    const { lastInsertRowid: n } = this.#run(
-      `INSERT INTO operations (${INSERTED.join()}, context, attempts) VALUES (${'?,'.repeat(INSERTED.length)}?, ?)`,
-    ).run(...text.values, text.context === null ? null : JSON.stringify(text.context), attemptLines(text.attempts));
-    this.#run('INSERT INTO requests (n, headers, body, credential) VALUES (?, ?, ?, ?)').run(
-      n,
-      JSON.stringify(text.headers),
-      body === null ? null : this.#sealer.seal(id, 'body', body),
-      text.credential === null ? null : this.#sealer.seal(id, 'credential', text.credential),
-    );
+    const { lastInsertRowid: n } = this.#statements
+      .run(
+        `INSERT INTO operations (${INSERTED.join()}, context, attempts) VALUES (${'?,'.repeat(INSERTED.length)}?, ?)`,
+      )
+      .run(...text.values, text.context === null ? null : JSON.stringify(text.context), attemptLines(text.attempts));
+    this.#statements
+      .run('INSERT INTO requests (n, headers, body, credential) VALUES (?, ?, ?, ?)')
+      .run(
+        n,
+        JSON.stringify(text.headers),
+        body === null ? null : this.#sealer.seal(id, 'body', body),
+        text.credential === null ? null : this.#sealer.seal(id, 'credential', text.credential),
+      );
     if (text.answer !== null) this.#putAnswer(Number(n), id, text.answer, answerBody);
+    if (text.values[DEAD_REASON] !== null) this.#weigh(Number(n));
   }
 
   /** Like `insert`, only the first writing statement can find a key taken. `head` false leaves the answer. */
@@ -50,7 +61,7 @@ export class Ledger {
     head: AnswerHead | null | false,
     answerBody: Uint8Array | null,
   ): boolean {
-    const row = this.#run('SELECT n, state FROM operations WHERE id = ?').get(id);
+    const row = this.#statements.run('SELECT n, state FROM operations WHERE id = ?').get(id);
     if (row === undefined) return false;
     const state = row['state'] as OperationState;
     if (!TRANSITIONS[state].includes(change.state) || (from !== null && !from.includes(state))) return false;
@@ -59,70 +70,74 @@ export class Ledger {
     const columns = Object.keys(set).map((name) => CHANGED[name as keyof typeof CHANGED]);
     const values = Object.values(set).map((value) => (typeof value === 'boolean' ? Number(value) : value));
     if (attempts !== undefined && attempts.length > 0) {
-      this.#run(
-        `UPDATE operations SET ${columns.map((column) => `${column} = ?, `).join('')}attempts = attempts || ? WHERE n = ?`,
-      ).run(...values, attemptLines(attempts), n);
+      this.#statements
+        .run(
+          `UPDATE operations SET ${columns.map((column) => `${column} = ?, `).join('')}attempts = attempts || ? WHERE n = ?`,
+        )
+        .run(...values, attemptLines(attempts), n);
     } else {
-      this.#run(`UPDATE operations SET ${columns.join(' = ?, ')} = ? WHERE n = ?`).run(...values, n);
+      this.#statements.run(`UPDATE operations SET ${columns.join(' = ?, ')} = ? WHERE n = ?`).run(...values, n);
     }
-    if (head === null) this.#run('DELETE FROM answers WHERE n = ?').run(n);
+    if (head === null) this.#statements.run('DELETE FROM answers WHERE n = ?').run(n);
     else if (head !== false) this.#putAnswer(n, id, head, answerBody);
+    if (typeof change.deadReason === 'string') this.#weigh(n);
     return true;
   }
 
   delivered(id: string): void {
-    this.#run('UPDATE operations SET delivered = 1 WHERE id = ? AND delivered = 0').run(id);
+    this.#statements.run('UPDATE operations SET delivered = 1 WHERE id = ? AND delivered = 0').run(id);
   }
 
   remove(id: string): void {
-    const row = this.#run('SELECT n FROM operations WHERE id = ?').get(id);
-    if (row !== undefined) this.#removeRow(row['n'] as number);
+    const row = this.#statements.run('SELECT n FROM operations WHERE id = ?').get(id);
+    if (row !== undefined) this.removeRow(row['n'] as number);
   }
 
   get(id: string): Operation | null {
-    return this.#whole(this.#run(`${WHOLE} WHERE operations.id = ?`).get(id));
+    return this.whole(this.#statements.run(`${WHOLE} WHERE operations.id = ?`).get(id));
   }
 
   byKey(scope: string, keyHash: string): Operation | null {
-    return this.#whole(this.#run(BY_KEY).get(keyHash, scope));
+    return this.whole(this.#statements.run(BY_KEY).get(keyHash, scope));
   }
 
   /** Two queries, each word for word the condition of its partial index. */
   open(sinceMs: number): readonly OpenOperation[] {
-    const inDoubt = this.#run("SELECT * FROM operations WHERE state IN ('reserved', 'sent', 'unknown')").all();
-    const undelivered = this.#run(
-      "SELECT * FROM operations WHERE state = 'succeeded' AND delivered = 0 AND updated_at_ms >= ?",
-    ).all(sinceMs);
+    const inDoubt = this.#statements
+      .run("SELECT * FROM operations WHERE state IN ('reserved', 'sent', 'unknown')")
+      .all();
+    const undelivered = this.#statements
+      .run("SELECT * FROM operations WHERE state = 'succeeded' AND delivered = 0 AND updated_at_ms >= ?")
+      .all(sinceMs);
     return [...inDoubt, ...undelivered]
       .sort((a, b) => (a['n'] as number) - (b['n'] as number))
       .map((row) => openOperationOf(row as Row));
   }
 
   due(states: readonly OperationState[], nowMs: number, limit: number): readonly Operation[] {
-    const rows = this.#run(`
+    const rows = this.#statements
+      .run(`
       ${WHOLE} WHERE operations.due_at_ms <= ? AND operations.state IN (SELECT value FROM json_each(?))
-      ORDER BY operations.due_at_ms, operations.n LIMIT ?`).all(nowMs, JSON.stringify(states), limit);
-    return rows.map((row) => this.#whole(row)).filter((operation) => operation !== null);
+      ORDER BY operations.due_at_ms, operations.n LIMIT ?`)
+      .all(nowMs, JSON.stringify(states), limit);
+    return rows.map((row) => this.whole(row)).filter((operation) => operation !== null);
   }
 
   claimed(scope: string, endpoint: string, answerId: string, exceptId: string): boolean {
-    const found = this.#run(
-      'SELECT 1 FROM operations WHERE answer_id = ? AND scope = ? AND endpoint = ? AND id <> ? LIMIT 1',
-    ).get(answerId, scope, endpoint, exceptId);
+    const found = this.#statements
+      .run('SELECT 1 FROM operations WHERE answer_id = ? AND scope = ? AND endpoint = ? AND id <> ? LIMIT 1')
+      .get(answerId, scope, endpoint, exceptId);
     return found !== undefined;
   }
 
   keepGate(gate: GateState): void {
-    this.#run('INSERT OR REPLACE INTO gates (kind, name, value, expires_at_ms) VALUES (?, ?, ?, ?)').run(
-      gate.kind,
-      gate.name,
-      gate.value,
-      gate.expiresAtMs,
-    );
+    this.#statements
+      .run('INSERT OR REPLACE INTO gates (kind, name, value, expires_at_ms) VALUES (?, ?, ?, ?)')
+      .run(gate.kind, gate.name, gate.value, gate.expiresAtMs);
   }
 
   gates(nowMs: number): readonly GateState[] {
-    const rows = this.#run('SELECT * FROM gates WHERE expires_at_ms > ?').all(nowMs);
+    const rows = this.#statements.run('SELECT * FROM gates WHERE expires_at_ms > ?').all(nowMs);
     return rows.map((row) => ({
       kind: row['kind'] as GateState['kind'],
       name: row['name'] as string,
@@ -132,21 +147,33 @@ export class Ledger {
   }
 
   expire(nowMs: number, limit: number): number {
-    this.#run('DELETE FROM gates WHERE expires_at_ms <= ?').run(nowMs);
-    const rows = this.#run('SELECT n FROM operations WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?').all(
-      nowMs,
-      limit,
-    );
-    for (const row of rows) this.#removeRow(row['n'] as number);
-    const free = Object.values(this.#run('PRAGMA freelist_count').get() ?? {})[0] as number;
+    this.#statements.run('DELETE FROM gates WHERE expires_at_ms <= ?').run(nowMs);
+    const rows = this.#statements
+      .run('SELECT n FROM operations WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?')
+      .all(nowMs, limit);
+    for (const row of rows) this.removeRow(row['n'] as number);
+    const free = Object.values(this.#statements.run('PRAGMA freelist_count').get() ?? {})[0] as number;
     if (free > FREE_PAGES_KEPT) this.#database.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`);
     return rows.length;
   }
 
-  #removeRow(n: number): void {
-    this.#run('DELETE FROM operations WHERE n = ?').run(n);
-    this.#run('DELETE FROM requests WHERE n = ?').run(n);
-    this.#run('DELETE FROM answers WHERE n = ?').run(n);
+  /** Deletes a row by its number. */
+  removeRow(n: number): void {
+    this.#statements.run('DELETE FROM operations WHERE n = ?').run(n);
+    this.#statements.run('DELETE FROM requests WHERE n = ?').run(n);
+    this.#statements.run('DELETE FROM answers WHERE n = ?').run(n);
+  }
+
+  /** What a dead letter takes on the disk, about. */
+  #weigh(n: number): void {
+    this.#statements
+      .run(
+        `UPDATE operations SET bytes = ${ROW_BYTES} + length(attempts) + length(target) + coalesce(length(context), 0) + (
+          SELECT length(headers) + coalesce(length(body), 0) + coalesce(length(credential), 0) FROM requests
+          WHERE requests.n = operations.n) + coalesce((SELECT length(answer) FROM answers WHERE answers.n = operations.n), 0)
+        WHERE n = ?`,
+      )
+      .run(n);
   }
 
   /** Head and body are sealed as one: the length of the head, the head, the body. */
@@ -156,7 +183,7 @@ export class Ledger {
     length.writeUInt32BE(text.length);
     const clear = Buffer.concat([length, text, body ?? Buffer.alloc(0)]);
     const sealed = this.#sealer.seal(id, 'answer', clear);
-    this.#run('INSERT OR REPLACE INTO answers (n, answer) VALUES (?, ?)').run(n, sealed);
+    this.#statements.run('INSERT OR REPLACE INTO answers (n, answer) VALUES (?, ?)').run(n, sealed);
   }
 
   #answer(id: string, sealed: Uint8Array): NonNullable<Operation['answer']> {
@@ -170,7 +197,8 @@ export class Ledger {
     };
   }
 
-  #whole(found: Record<string, unknown> | undefined): Operation | null {
+  /** The operation in a row of `WHOLE`. */
+  whole(found: Record<string, unknown> | undefined): Operation | null {
     if (found === undefined) return null;
     const row = found as Row;
     const id = row['id'] as string;
@@ -180,16 +208,6 @@ export class Ledger {
       credential: credential instanceof Uint8Array ? this.#sealer.open(id, 'credential', credential).toString() : null,
       answer: answer instanceof Uint8Array ? this.#answer(id, answer) : null,
     });
-  }
-
-  /** The SQL is the name: as many statements as there are texts, and those are few. */
-  #run(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
   }
 }
 

@@ -105,14 +105,13 @@ export const MIGRATIONS: readonly string[] = [
 
   -- Everything that a filter looks at, in the order of lists: they read the index alone.
   CREATE INDEX operations_dead ON operations
-    (n, state, endpoint, dead_reason, cause_id, dead_at_ms, count, bytes, redrive_id, id, context)
+    (n, state, endpoint, dead_reason, cause_id, created_at_ms, dead_at_ms, count, bytes, redrive_id, id, context)
     WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_age ON operations (dead_at_ms) WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_identity ON operations (identity) WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_key ON operations (former_key_hash) WHERE former_key_hash IS NOT NULL;
   CREATE INDEX operations_natural_key ON operations (natural_key) WHERE natural_key IS NOT NULL;
-  -- Evicted first.
-  CREATE INDEX operations_dead_permanent ON operations (n) WHERE dead_reason = 'permanent';
+  CREATE INDEX operations_dead_cause ON operations (cause_id, n) WHERE dead_reason IS NOT NULL;
 
   CREATE TABLE dead_groups (
     cause_id TEXT NOT NULL,

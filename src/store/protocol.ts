@@ -4,6 +4,16 @@
  * buffer copies the whole buffer behind it.
  */
 
+import type {
+  DeadCount,
+  DeadFilter,
+  DeadGroup,
+  DeadHead,
+  DeadLimits,
+  Evictable,
+  Success,
+  Superseded,
+} from '../core/dead-letters.ts';
 import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
 import type { GateState, OpenOperation } from '../core/store.ts';
 import type { Value } from './columns.ts';
@@ -42,7 +52,35 @@ export type Request =
   | readonly ['claimed', scope: string, endpoint: string, answerId: string, exceptId: string]
   | readonly ['keepGate', GateState]
   | readonly ['gates', nowMs: number]
-  | readonly ['expire', nowMs: number, limit: number];
+  | readonly ['expire', nowMs: number, limit: number]
+  | readonly ['keepDead', OperationText, KeptFacts]
+  | readonly ['supersede', Success]
+  | readonly ['listDead', DeadFilter, cursor: number | null, limit: number]
+  | readonly ['deadGroups']
+  | readonly ['deadGroupsOf', DeadFilter, cursor: number | null]
+  | readonly ['deadSamples', causeIds: readonly string[]]
+  | readonly ['countDead']
+  | readonly ['purgeDead', DeadFilter, cursor: number | null]
+  | readonly ['evictable', DeadLimits, limit: number]
+  | readonly ['evict', ids: readonly string[]];
+
+/** What `keepDead` compares. */
+export interface KeptFacts extends Pick<Operation, 'id' | 'scope' | 'identity' | 'formerKeyHash' | 'causeId'> {
+  readonly refused: boolean;
+  /** Epoch ms. */
+  readonly nowMs: number;
+}
+
+/** What one request found in its part of a list, and where the next part begins; null at the end. */
+export interface Slice<T> {
+  readonly found: readonly T[];
+  readonly next: number | null;
+}
+
+/** The rows of a group in one state. */
+export interface DeadGroupPart extends Omit<DeadGroup, 'states' | 'samples'> {
+  readonly state: OperationState;
+}
 
 /** What a request gives back. */
 export type Result =
@@ -53,7 +91,16 @@ export type Result =
   | Operation
   | readonly Operation[]
   | readonly OpenOperation[]
-  | readonly GateState[];
+  | readonly GateState[]
+  | string
+  | Superseded
+  | Slice<DeadHead>
+  | Slice<DeadGroupPart>
+  | Slice<string>
+  | readonly DeadGroupPart[]
+  | readonly (readonly string[])[]
+  | readonly DeadCount[]
+  | readonly Evictable[];
 
 /** How one request of a batch ended. */
 export type Ending =

@@ -1,6 +1,6 @@
 import type { Operation, OperationChange, OperationState, StoredAnswer } from '../core/operation.ts';
 import { valuesOf } from './columns.ts';
-import type { AnswerHead, OperationText, Request } from './protocol.ts';
+import type { AnswerHead, KeptFacts, OperationText, Request } from './protocol.ts';
 
 /** A request on its way to the thread: text made at once, so that later changes of lists do not reach the store. */
 export interface Packed {
@@ -18,7 +18,26 @@ export function pack(request: Request): Packed {
 
 /** The request to insert an operation. */
 export function packInsert(operation: Operation): Packed {
-  const text: OperationText = {
+  return withBodies(['insert', textOf(operation)], operation.body, operation.answer?.body ?? null);
+}
+
+/** The request to keep a call that died. */
+export function packDead(operation: Operation): Packed {
+  const { id, scope, identity, formerKeyHash, causeId, deadReason, updatedAtMs } = operation;
+  const facts: KeptFacts = {
+    id,
+    scope,
+    identity,
+    formerKeyHash,
+    causeId,
+    refused: deadReason === 'refused',
+    nowMs: updatedAtMs,
+  };
+  return withBodies(['keepDead', textOf(operation), facts], operation.body, operation.answer?.body ?? null);
+}
+
+function textOf(operation: Operation): OperationText {
+  return {
     values: valuesOf(operation),
     headers: operation.headers,
     credential: operation.credential,
@@ -27,7 +46,6 @@ export function packInsert(operation: Operation): Packed {
     body: operation.body?.length ?? null,
     answer: headOf(operation.answer),
   };
-  return withBodies(['insert', text], operation.body, operation.answer?.body ?? null);
 }
 
 /** The request to change an operation. */

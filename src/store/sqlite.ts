@@ -1,6 +1,7 @@
 import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
 import type { GateState, OpenOperation, Store, StoreHealth } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
+import { SqliteDeadLetters } from './dead-letters.ts';
 import type { Keys } from './keys.ts';
 import { pack, packChange, packInsert } from './requests.ts';
 import { StoreThread } from './thread.ts';
@@ -34,10 +35,11 @@ export async function openStore(parts: StoreParts): Promise<SqliteStore> {
 }
 
 /** The port on SQLite: every call is a request to the thread. */
-export class SqliteStore implements Store {
+export class SqliteStore extends SqliteDeadLetters implements Store {
   readonly #thread: StoreThread;
 
   constructor(thread: StoreThread) {
+    super(thread);
     this.#thread = thread;
   }
 

@@ -8,7 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { runBatch } from './batch.ts';
 import { faultOf, wantsReopening } from './faults.ts';
 import { holdDirectory, openLedger, tryToWrite } from './files.ts';
-import { Ledger } from './ledger.ts';
+import { type Ledgers, ledgersOn } from './ledgers.ts';
 import type { Fault, FromWorker, Request, ToWorker, WorkerParts } from './protocol.ts';
 import { Sealer } from './seal.ts';
 
@@ -19,7 +19,7 @@ class StoreThread {
   readonly #parts: WorkerParts;
   #lock: DatabaseSync | null = null;
   #database: DatabaseSync | null = null;
-  #ledger: Ledger | null = null;
+  #ledger: Ledgers | null = null;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
@@ -30,7 +30,7 @@ class StoreThread {
     try {
       this.#lock ??= holdDirectory(this.#parts.directory);
       this.#database ??= openLedger(this.#parts.directory, this.#parts.sealingKey);
-      this.#ledger ??= new Ledger(this.#database, new Sealer(this.#parts.sealingKey));
+      this.#ledger ??= ledgersOn(this.#database, new Sealer(this.#parts.sealingKey));
       tryToWrite(this.#database);
       return null;
     } catch (error) {

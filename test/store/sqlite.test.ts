@@ -5,11 +5,13 @@ import { StoreUnavailable } from '../../src/core/store.ts';
 import { DirectoryInUse } from '../../src/store/sqlite.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { storeContract } from './contract.ts';
+import { deadLetterContract } from './dead-contract.ts';
 import { testDirectory, testStore } from './files.ts';
 import { Holding } from './holding.ts';
 import { ended, NOW_MS, row } from './rows.ts';
 
 storeContract('SqliteStore', () => testStore(testDirectory()));
+deadLetterContract('SqliteStore', () => testStore(testDirectory()));
 
 const LEFT_OPEN = ['holdfast.db', 'holdfast.db-wal', 'holdfast.key', 'holdfast.lock'];
 

@@ -1,4 +1,6 @@
 import { storeContract } from '../store/contract.ts';
+import { deadLetterContract } from '../store/dead-contract.ts';
 import { MemoryStore } from './memory-store.ts';
 
 storeContract('MemoryStore', async () => new MemoryStore());
+deadLetterContract('MemoryStore', () => new MemoryStore());

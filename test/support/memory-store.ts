@@ -1,3 +1,14 @@
+import type {
+  DeadCount,
+  DeadFilter,
+  DeadGroup,
+  DeadHead,
+  DeadLimits,
+  DeadPage,
+  Evictable,
+  Success,
+  Superseded,
+} from '../../src/core/dead-letters.ts';
 import { type Operation, type OperationChange, type OperationState, TRANSITIONS } from '../../src/core/operation.ts';
 import {
   type GateState,
@@ -7,6 +18,8 @@ import {
   type StoreHealth,
   StoreUnavailable,
 } from '../../src/core/store.ts';
+import { groupsOfParts } from '../../src/store/dead-groups.ts';
+import { headOfDead, isDeletable, isMeant, partOfDead, rankOf, samplesOf, supersededIn } from './memory-dead.ts';
 
 const OPEN_STATES: ReadonlySet<OperationState> = new Set(['reserved', 'sent', 'unknown']);
 
@@ -122,6 +135,110 @@ export class MemoryStore implements Store {
         .slice(0, limit);
       for (const row of old) this.#rows.delete(row.id);
       return old.length;
+    });
+  }
+
+  keepDead(operation: Operation): Promise<string> {
+    const row = copied(operation);
+    return this.#next(() => {
+      if (this.#rows.get(row.id)?.state === 'reserved') this.#rows.delete(row.id);
+      const equal = row.deadReason === 'refused' ? this.#newestEqual(row) : undefined;
+      if (equal !== undefined) {
+        const { updatedAtMs } = row;
+        this.#rows.set(equal.id, { ...equal, count: equal.count + 1, updatedAtMs, deadAtMs: updatedAtMs });
+        return equal.id;
+      }
+      if (this.#rows.has(row.id)) throw new OperationExists(row.id);
+      this.#rows.set(row.id, row);
+      this.writes.push(`insert ${row.id} ${row.state}`);
+      return row.id;
+    });
+  }
+
+  #newestEqual(row: Operation): Operation | undefined {
+    return this.rows().findLast(
+      (each) =>
+        each.state === 'dead' &&
+        each.deadReason === 'refused' &&
+        each.identity === row.identity &&
+        each.scope === row.scope &&
+        each.formerKeyHash === row.formerKeyHash &&
+        each.causeId === row.causeId,
+    );
+  }
+
+  supersede(success: Success): Promise<Superseded> {
+    return this.#next(() => {
+      const { id, nowMs } = success;
+      const { needless, equal } = supersededIn(this.rows(), success);
+      if (needless !== undefined) {
+        this.#rows.set(needless.id, { ...needless, state: 'superseded', supersededBy: id, updatedAtMs: nowMs });
+        return { superseded: needless.id, maybe: null };
+      }
+      if (equal === undefined) return { superseded: null, maybe: null };
+      this.#rows.set(equal.id, { ...equal, maybeSupersededBy: id, updatedAtMs: nowMs });
+      return { superseded: null, maybe: equal.id };
+    });
+  }
+
+  listDead(filter: DeadFilter, cursor: number | null, limit: number): Promise<DeadPage> {
+    return this.#next(() => {
+      const all = this.rows();
+      const letters: DeadHead[] = [];
+      for (let at = (cursor ?? all.length) - 1; at >= 0; at--) {
+        const row = all[at] as Operation;
+        if (row.deadReason === null || !isMeant(row, filter)) continue;
+        if (letters.length === limit) return { letters, next: at + 1 };
+        letters.push(headOfDead(row));
+      }
+      return { letters, next: null };
+    });
+  }
+
+  groupDead(filter: DeadFilter, limit: number): Promise<readonly DeadGroup[]> {
+    return this.#next(() => {
+      const dead = this.rows().filter((row) => row.deadReason !== null && isMeant(row, filter));
+      return groupsOfParts(dead.map(partOfDead), filter)
+        .slice(0, limit)
+        .map((group) => ({ ...group, samples: samplesOf(this.rows(), group.causeId) }));
+    });
+  }
+
+  countDead(): Promise<readonly DeadCount[]> {
+    return this.#next(() =>
+      this.rows()
+        .filter((row) => row.deadReason !== null)
+        .map(({ endpoint, state }) => ({ endpoint, state, rows: 1, bytes: 0 })),
+    );
+  }
+
+  purgeDead(filter: DeadFilter): Promise<number> {
+    return this.#next(() => {
+      const rows = this.rows().filter((row) => isDeletable(row) && isMeant(row, filter));
+      for (const { id } of rows) this.#rows.delete(id);
+      return rows.length;
+    });
+  }
+
+  evictable({ beforeMs, maxEntries }: DeadLimits, limit: number): Promise<readonly Evictable[]> {
+    return this.#next(() => {
+      const rows = this.rows().filter(isDeletable);
+      const old = rows.filter((row) => (row.deadAtMs ?? Infinity) < beforeMs);
+      if (old.length > 0) return old.slice(0, limit).map(({ id }): Evictable => ({ id, why: 'age' }));
+      const all = this.rows().filter(({ deadReason }) => deadReason !== null).length;
+      const over = Math.min(Math.max(all - maxEntries, 0), limit);
+      return rows
+        .sort((a, b) => rankOf(a) - rankOf(b))
+        .slice(0, over)
+        .map(({ id }): Evictable => ({ id, why: 'count' }));
+    });
+  }
+
+  evict(ids: readonly string[]): Promise<number> {
+    return this.#next(() => {
+      const rows = this.rows().filter((row) => isDeletable(row) && ids.includes(row.id));
+      for (const { id } of rows) this.#rows.delete(id);
+      return rows.length;
     });
   }
 
