@@ -5,6 +5,7 @@
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { DestinationStream } from 'pino';
 import { createLedgerJobs, type Ledger, type LedgerJobs, openLedger } from './assemble-ledger.ts';
 import { Way } from './assemble-way.ts';
@@ -17,6 +18,7 @@ import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
 import { listenOn, urlOf } from './edge/listen.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
+import { createNotify, type NotifyJob } from './jobs/notify.ts';
 import { type Clock, sleep, systemClock } from './ops/clock.ts';
 import { Events } from './ops/events.ts';
 import { newId } from './ops/ids.ts';
@@ -102,6 +104,10 @@ class Assembly implements Instance {
   /** Aborted when the drain begins: what nobody waits for stops. */
   readonly #stopping = new AbortController();
   #jobsOver: Promise<void> = Promise.resolve();
+  readonly #notify: NotifyJob;
+  /** Aborted when the drain is over: what it makes is told as well. */
+  readonly #drained = new AbortController();
+  #notifyOver: Promise<void> = Promise.resolve();
   #settings: Settings;
   #address: AddressInfo | null = null;
   #adminAddress: AddressInfo | null = null;
@@ -117,6 +123,10 @@ class Assembly implements Instance {
     this.#buffered = new ByteBudget(settings.limits.bufferedBytes);
     this.#log = log;
     this.events = events;
+    const random = parts.random ?? systemRandom;
+    this.#notify = createNotify({ settings: this.settings, clock, random, events, instance: hostname() });
+    events.listen(this.#notify.take);
+    events.contextLabels.use(settings.contextLabels);
     this.config = createConfigWatch({
       events: this.events,
       file: parts.file,
@@ -128,7 +138,7 @@ class Assembly implements Instance {
     this.#stack = buildStack({
       ...shared,
       wire: way.wire,
-      random: parts.random ?? systemRandom,
+      random,
       limits: () => this.#settings.limits,
       hostPolicy: () => this.#settings.upstream.breaker,
       credentials: way.credentials,
@@ -191,6 +201,7 @@ class Assembly implements Instance {
     const { hash, source, mode, upstream } = this.#settings;
     this.events.configLoaded(hash, source);
     this.#jobsOver = this.#jobs.run(this.#stopping.signal);
+    this.#notifyOver = this.#notify.run(this.#drained.signal);
     this.events.lifecycle('listening', { proxy: this.url, admin: this.adminUrl, upstream: upstream.origin, mode });
   }
 
@@ -212,6 +223,7 @@ class Assembly implements Instance {
     this.#buffered.resize(settings.limits.bufferedBytes);
     this.#log.level = settings.log.level;
     this.#settings = settings;
+    this.events.contextLabels.use(settings.contextLabels);
     this.#way.swap();
     this.events.configLoaded(settings.hash, settings.source);
   }
@@ -226,6 +238,8 @@ class Assembly implements Instance {
     const unfinished = this.#dataPlane.active();
     await this.#way.destroy();
     await this.#jobsOver;
+    this.#drained.abort();
+    await this.#notifyOver;
     await this.#ledger.store.close();
     this.events.lifecycle('stopped', { unfinished });
   }
