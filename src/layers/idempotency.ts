@@ -5,6 +5,7 @@
  * outside the deadline, because a record has to be written also when the time of its caller is over.
  */
 
+import type { KeyObject } from 'node:crypto';
 import type { Exchange } from '../core/exchange.ts';
 import {
   type BodyHashes,
@@ -13,6 +14,7 @@ import {
   fingerprintOf,
   identityOf,
   keyHashOf,
+  namesKeyOf,
   smallBodyHashes,
 } from '../core/fingerprint.ts';
 import type { Outcome } from '../core/outcome.ts';
@@ -49,6 +51,7 @@ export interface Idempotency {
 /** Makes the layer. */
 export function createIdempotency(given: IdempotencyParts): Idempotency {
   const parts: KeyedParts = { ...given, finals: new FinalRecords(given.store, given.clock) };
+  const namesKey = namesKeyOf(given.namesKey);
   const keyed = new KeyedCalls(parts);
   const held = new HeldCalls(parts);
   const open = new Map<string, OpenOperation>();
@@ -58,7 +61,7 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
       const { operationClass, mode, idempotency } = policy;
       if (operationClass === 'read' || mode === 'observe') return inner(exchange);
       if (idempotencyKey !== null || idempotency.derive !== null) {
-        return serveNamed(given, keyed, held, exchange, inner);
+        return serveNamed(namesKey, keyed, held, exchange, inner);
       }
       if (idempotency.require) return Promise.resolve(keyRequired());
       if (operationClass === 'idempotent') return inner(exchange);
@@ -75,7 +78,7 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
 
 /** A call with a key of its own, or one that the configuration derives. */
 async function serveNamed(
-  { namesKey }: IdempotencyParts,
+  namesKey: KeyObject,
   keyed: KeyedCalls,
   held: HeldCalls,
   exchange: Exchange,

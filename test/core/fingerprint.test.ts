@@ -6,6 +6,7 @@ import {
   fingerprintOf,
   identityOf,
   keyHashOf,
+  namesKeyOf,
   SMALL_BODY_BYTES,
   smallBodyHashes,
 } from '../../src/core/fingerprint.ts';
@@ -92,9 +93,9 @@ test('the query is sorted for the fingerprint, the path is not', () => {
 });
 
 test('a key is known by a keyed hash within its scope, and a derived one is never a given one', () => {
-  const key = Buffer.alloc(32, 1);
+  const key = namesKeyOf(Buffer.alloc(32, 1));
   expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(key, 'b', 'k'));
-  expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(Buffer.alloc(32, 2), 'a', 'k'));
+  expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(namesKeyOf(Buffer.alloc(32, 2)), 'a', 'k'));
   const derived = (parts: unknown[], name = 'POST /contacts') =>
     derivedKeyHashOf(key, exchange({ policy: policy({ name }) }), parts, 'f');
   expect(derived(['a', 'b'])).not.toBe(derived(['ab']));
