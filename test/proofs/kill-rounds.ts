@@ -33,8 +33,9 @@ export interface KillResult {
   readonly missing: number;
   /** Sent again by their clients. */
   readonly resent: number;
-  /** How calls ended that are not done, at most ten. */
+  /** How calls ended that are not done, and what was done twice, at most ten each. */
   readonly undone: readonly string[];
+  readonly twice: readonly string[];
 }
 
 const CREATES = ['POST /contacts', 'POST /contacts/{id}/notes', 'POST /events'] as const;
@@ -102,7 +103,7 @@ export async function killRounds({ rounds, seed, callsPerRound, onRound }: KillR
     const all = await Promise.all(fates);
     clearTimeout(timer);
     const done = all.filter((fate) => fate === 'done').length;
-    const { duplicates } = simulator.stats();
+    const { duplicates, duplicateKeys } = simulator.stats();
     const made = simulator.effects().filter(({ kind }) => kind === 'create').length - 1;
     return {
       calls: all.length,
@@ -111,8 +112,18 @@ export async function killRounds({ rounds, seed, callsPerRound, onRound }: KillR
       missing: Math.max(0, done - (made - duplicates)),
       resent: clients.resent,
       undone: all.filter((fate) => fate !== 'done').slice(0, 10),
+      twice: duplicateKeys.slice(0, 10).map((key) => historyOf(simulator, key)),
     };
   }
+}
+
+/** When each of the effects was applied, and by which request. */
+function historyOf(simulator: Simulator, create: string): string {
+  const made = simulator.effects().filter(({ operation, key }) => `${operation} ${key}` === create);
+  const requests = simulator.requests().filter(({ bodyHash }) => bodyHash === made[0]?.bodyHash);
+  const line = ({ atMs, attempt, fault, status, n }: (typeof requests)[number]): string =>
+    `#${n} attempt ${attempt} at ${atMs} ${fault} ${status}`;
+  return [create, ...made.map(({ atMs, request }) => `applied by #${request} at ${atMs}`), ...requests.map(line)].join('\n  ');
 }
 
 async function newContact(simulator: Simulator): Promise<string> {

@@ -25,6 +25,7 @@ const result = await killRounds({
     if (round % 20 === 0) process.stderr.write(`round ${round} of ${rounds}\n`);
   },
 });
+for (const history of result.twice) process.stderr.write(`twice: ${history}\n`);
 for (const fate of result.undone) process.stderr.write(`not done: ${fate}\n`);
 const lines: Line[] = [
   { what: 'calls done', value: (100 * result.done) / result.calls, unit: '%', atLeast: 100 },
