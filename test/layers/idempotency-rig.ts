@@ -15,7 +15,6 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 
 export const NAMES_KEY = Buffer.alloc(32, 7);
 export const STORED_ANSWER_BYTES = 1000;
-export const SCOPE = '00112233445566778899aabbccddeeff';
 export const OTHER_SCOPE = 'ffeeddccbbaa99887766554433221100';
 
 const limits = {
