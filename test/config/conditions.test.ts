@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkCondition, createCondition } from '../../src/config/conditions.ts';
+import { checkCondition, createCondition, createExpression } from '../../src/config/conditions.ts';
 
 const GUARDED = '$boolean(external_id) or ($boolean(email) and $not(role = "lead"))';
 
@@ -21,6 +21,13 @@ describe('a condition over the body', () => {
   ])('%s of %j: %j', async (source, body, holds) => {
     expect(await checkCondition(source)).toBeNull();
     expect(await createCondition(source).holds(body)).toBe(holds);
+  });
+
+  test('many at once are each in time', async () => {
+    const { result } = createExpression('$sum($map([1..400], function($n) { $n * 2 }))');
+    await result(null);
+    const all = await Promise.all(Array.from({ length: 100 }, () => result(null)));
+    expect(all.filter((one) => one?.value !== 160_400)).toEqual([]);
   });
 
   test('no body is false, and so is an error while it is evaluated', async () => {
