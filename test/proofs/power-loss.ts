@@ -16,6 +16,7 @@ import { openLedger } from '../../src/store/files.ts';
 import { openKeys } from '../../src/store/keys.ts';
 import { Ledger } from '../../src/store/ledger.ts';
 import { Sealer } from '../../src/store/seal.ts';
+import { Statements } from '../../src/store/statements.ts';
 import { RecordedDisk } from './power-loss-disk.ts';
 import { type Event, readTrace, TRACED } from './power-loss-trace.ts';
 import { bodyOf, VERSIONS } from './power-loss-writer.ts';
@@ -143,7 +144,7 @@ async function look(files: ReadonlyMap<string, Buffer>, known: Known, moment: st
     database = openLedger(directory, sealing);
     const [whole] = Object.values(database.prepare('PRAGMA integrity_check').get() ?? {});
     if (whole !== 'ok') throw new Error(String(whole));
-    compare(new Ledger(database, new Sealer(sealing)), known, moment, result);
+    compare(new Ledger(database, new Statements(database), new Sealer(sealing)), known, moment, result);
   } catch (error) {
     result.broken.push(`${moment}: ${String(error)}`);
   } finally {
