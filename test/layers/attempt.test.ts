@@ -67,6 +67,8 @@ describe('an attempt', () => {
       waitedMs: 250,
       waitReason: 'backoff',
       requestId: 'r-9',
+      code: 'no',
+      excerpt: 'nope',
     });
     expect(x.pendingWait).toBeNull();
     expect(h.recorded.named('attempt')).toHaveLength(1);
