@@ -1,8 +1,11 @@
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { ask } from './support.ts';
 
-/** Where a create's object is found again; null: nowhere. */
-export type Probe = 'direct' | 'search' | null;
+/**
+ * Where a create's object is found again: without a lag, or by a search that has one. `guarded`: nothing shows it in time,
+ * but the upstream drops or refuses a repeat. Null: nowhere.
+ */
+export type Probe = 'direct' | 'search' | 'guarded' | null;
 
 /** One of the 35 creates of the map (intercom.md §9), ready to be called. */
 export interface Create {
@@ -88,12 +91,12 @@ export const CREATES: readonly Create[] = [
     start_time: 1,
     end_time: 2,
   })),
-  create('POST /fin/start', null, 'conversation_id status', (marker) => ({
+  create('POST /fin/start', 'guarded', 'conversation_id status', (marker) => ({
     conversation_id: marker,
     message: { author: 'user', body: 'Hi', timestamp: '2026-01-24T09:01:00.000Z' },
     user: { id: 'u' },
   })),
-  create('POST /fin/reply', null, 'conversation_id status', (marker) => ({
+  create('POST /fin/reply', 'guarded', 'conversation_id status', (marker) => ({
     conversation_id: marker,
     message: { author: 'user', body: 'And?', timestamp: '2026-01-24T09:02:00.000Z' },
     user: { id: 'u' },
@@ -263,7 +266,7 @@ export const CREATES: readonly Create[] = [
     }),
     oneContact,
   ),
-  create('POST /fin_voice/register', 'direct', 'id external_call_id user_phone_number', (marker) => ({
+  create('POST /fin_voice/register', 'guarded', 'id external_call_id user_phone_number', (marker) => ({
     phone_number: '+431234',
     call_id: marker,
     source: 'aws_connect',
