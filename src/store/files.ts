@@ -13,8 +13,9 @@ const CHECKED_WHOLE_MAX = 64 * 1024 * 1024;
 /** What is sealed at the first start and must open at every other. */
 const CHECK_WORDS = 'holdfast';
 const HEADER_BYTES = 100;
-/** A page of the log is 4 KiB: the log is written into the ledger at 4 MiB, and at 16 MiB whatever the load. */
-const LOG_PAGES_MAX = 4096;
+/** The log is written into the ledger between batches (worker.ts), and by SQLite itself at 32 MiB, whatever the load. */
+const LOG_PAGES_MAX = 8192;
+const PAGE_BYTES = 4096;
 
 /**
  * Takes the directory for this process: a second SQLite file with a transaction that never ends. The operating system
@@ -61,7 +62,7 @@ export function openLedger(directory: string, sealingKey: Uint8Array): DatabaseS
       PRAGMA fullfsync = ON;
       PRAGMA checkpoint_fullfsync = ON;
       PRAGMA wal_autocheckpoint = ${LOG_PAGES_MAX};
-      PRAGMA journal_size_limit = 16777216;
+      PRAGMA journal_size_limit = ${LOG_PAGES_MAX * PAGE_BYTES};
       PRAGMA cache_size = -8192;
       PRAGMA temp_store = MEMORY;
     `);
