@@ -3,7 +3,7 @@ import type { ScenarioInput } from '../../src/simulator/scenario.ts';
 /** A day on which everything happens that a metric of Holdfast's counts. */
 export const EVERYTHING: ScenarioInput = {
   seed: 1,
-  quota: { limit: 250 },
+  quota: { limit: 120 },
   rules: [
     { match: 'POST /contacts/{id}/notes', nth: [2, 5, 9, 14], fault: { kind: 'reset', effect: 'applied' } },
     {
