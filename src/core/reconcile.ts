@@ -12,6 +12,8 @@ import type { ProbeRecipe, ReconcileEntry } from './policy.ts';
 export const DIRECT_LOOKS_MS: readonly number[] = [500, 2000, 5000, 10_000];
 /** Of a search index that does. */
 export const SEARCH_LOOKS_MS: readonly number[] = [500, 2000, 5000, 15_000, 30_000];
+/** Of a conflict, ms after it: the object is named, so nothing lags. */
+export const CONFLICT_LOOKS_MS: readonly number[] = [1, 500, 2000, 5000];
 
 /** Looks beyond the plan, while the last one has not shown anything, and the time between them. */
 export const EXTRA_LOOKS_MAX = 6;
@@ -69,11 +71,13 @@ export interface Sight {
   readonly onWire: number;
   /** Identical calls that are being looked for, this one included: what they made is the same for all of them. */
   readonly sought: number;
+  /** The list goes on behind the page that was seen. */
+  readonly cut: boolean;
 }
 
 /** Judges a look that worked. */
-export function judgeSight({ free, onWire, sought }: Sight): LookResult {
-  if (free === 0) return 'absent';
+export function judgeSight({ free, onWire, sought, cut }: Sight): LookResult {
+  if (free === 0) return cut ? 'failed' : 'absent';
   if (onWire > 0) return 'contested';
   return free > sought ? 'several' : 'landed';
 }
@@ -128,6 +132,20 @@ export function createdAtMs(match: unknown): number | null {
 /** The `id` of a match as text; null when it has none. */
 export function idOf(match: unknown): string | null {
   return idAt(match, ['id']);
+}
+
+/**
+ * Whether a list goes on behind this page with what may still be wanted: there are further pages, and everything on this
+ * one is younger than the send (newest first; epoch ms). Then a page without a match shows nothing.
+ */
+export function hidesTheRest(document: unknown, sinceMs: number): boolean {
+  if (!isObject(document)) return false;
+  const pages = isObject(document['pages']) ? document['pages'] : document;
+  const [page, total] = [Number(pages['page'] ?? 1), Number(pages['total_pages'] ?? 0)];
+  if (!pages['next'] && page >= total) return false;
+  const entries = Object.values(document).find((value) => Array.isArray(value)) as readonly unknown[] | undefined;
+  const ages = (entries ?? []).map(createdAtMs).filter((ms) => ms !== null);
+  return ages.length > 0 && ages.every((ms) => ms >= sinceMs);
 }
 
 /**

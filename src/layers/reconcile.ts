@@ -13,8 +13,10 @@ import { type Answered, type Outcome, streamOf } from '../core/outcome.ts';
 import type { ProbeRecipe } from '../core/policy.ts';
 import {
   beginSearch,
+  CONFLICT_LOOKS_MS,
   createdAtMs,
   earliestMs,
+  hidesTheRest,
   idOf,
   judgeSight,
   type LookResult,
@@ -78,9 +80,6 @@ type Sighting = { readonly result: LookResult | 'older'; readonly answer: Answer
 
 const none = (result: Sighting['result']): Sighting => ({ result, answer: null });
 const FAILED = none('failed');
-
-/** When a conflict is looked into, ms after it: the object is named, so nothing lags. */
-const CONFLICT_LOOKS_MS = [1, 500, 2000, 5000];
 
 /** One create, from its sending to the end of all doubt. */
 class LostCreate {
@@ -230,9 +229,9 @@ class LostCreate {
     if (matches === null) return FAILED;
     // Of what has no age nobody knows whether it was there before.
     if (!recipe.anyAge && matches.some((match) => createdAtMs(match) === null)) return none('several');
-    const free: unknown[] = [];
+    const [since, free]: [number, unknown[]] = [this.#earliestMs(), []];
     for (const match of matches) {
-      if (!recipe.anyAge && (createdAtMs(match) ?? 0) < this.#earliestMs()) continue;
+      if (!recipe.anyAge && (createdAtMs(match) ?? 0) < since) continue;
       const id = idOf(match);
       try {
         if (id === null || !(await this.#desk.isTaken(this.#exchange, id))) free.push(match);
@@ -241,14 +240,16 @@ class LostCreate {
       }
     }
     const left = free.filter((match) => !this.#desk.isClaimed(this.#exchange, idOf(match)));
-    const result = judgeSight({ free: left.length, ...this.#desk.twinsOf(this.#exchange) });
+    const cut = hidesTheRest(document, since);
+    const result = judgeSight({ free: left.length, cut, ...this.#desk.twinsOf(this.#exchange) });
     if (result === 'absent' && recipe.kind === 'on_error' && matches.length > 0) return none('older');
     if (result !== 'landed') return none(result);
     const id = idOf(left[0]);
     this.#desk.claim(this.#exchange, id);
     const answer = await this.#answer(question, left[0], document);
-    if (answer === null) this.#desk.release(this.#exchange, id);
-    return answer === null ? FAILED : { result, answer };
+    if (answer !== null) return { result, answer };
+    this.#desk.release(this.#exchange, id);
+    return FAILED;
   }
 
   /** In the create's own shape; null when it could not be brought into that. */

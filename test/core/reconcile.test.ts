@@ -72,7 +72,8 @@ describe('§7: the plan of a search', () => {
     'a match counts only when there is one for each call at most, and nobody else may have made it',
     (free, onWire, sought) => {
       const expected = free === 0 ? 'absent' : onWire > 0 ? 'contested' : free > sought ? 'several' : 'landed';
-      expect(judgeSight({ free, onWire, sought })).toBe(expected);
+      expect(judgeSight({ free, onWire, sought, cut: false })).toBe(expected);
+      expect(judgeSight({ free, onWire, sought, cut: true })).toBe(expected === 'absent' ? 'failed' : expected);
     },
   );
 });

@@ -72,6 +72,24 @@ async function show(body: unknown): Promise<void> {
   }
 }
 
+describe('§7: a page that ends before the send proves nothing', () => {
+  const others = (since: number) =>
+    Array.from({ length: 50 }, (_, i) => ({ ...noteOf(`o${i}`, since - i), body: '<p>Another</p>' }));
+  const pages = { type: 'pages', next: '…/notes?page=2', page: 1, per_page: 50, total_pages: 2 };
+
+  test.each([
+    ['when everything on it is younger, it stays unknown and nothing is sent again', 1000, 1],
+    ['when it reaches behind the send, what is not on it is absent and sent again', -40, 2],
+  ])('%s', async (_, laterS, sent) => {
+    const { outcome } = await rig.send(NOTE);
+    await rig.lose();
+    const since = Math.floor(rig.clock.wall() / 1000) + laterS;
+    await show({ data: others(since), pages });
+    if (sent === 1) expect(await outcome).toMatchObject({ verdict: { effect: 'unknown' } });
+    expect(rig.asked.filter((line) => line.startsWith('POST'))).toHaveLength(sent);
+  });
+});
+
 describe('§7: an answer that could not be read through proves nothing', () => {
   /** An expression without an end, as any is over an answer that is too long for its time. */
   const ENDLESS = '($f := function($n) { $f($n + 1) }; $f(0))';
