@@ -247,9 +247,8 @@ class LostCreate {
     const id = idOf(left[0]);
     this.#desk.claim(this.#exchange, id);
     const answer = await this.#answer(question, left[0], document);
-    if (answer !== null) return { result, answer };
-    this.#desk.release(this.#exchange, id);
-    return FAILED;
+    if (answer === null) this.#desk.release(this.#exchange, id);
+    return answer === null ? FAILED : { result, answer };
   }
 
   /** In the create's own shape; null when it could not be brought into that. */
@@ -271,7 +270,7 @@ class LostCreate {
 
   async #maySend(found: Finding, inDoubt: boolean): Promise<boolean> {
     const { body, cancel } = this.#exchange;
-    if (cancel.signal.aborted || this.#parts.stopping.aborted || (body.kind === 'stream' && body.opened)) return false;
+    if (cancel.aborted || this.#parts.stopping.aborted || (body.kind === 'stream' && body.opened)) return false;
     if (inDoubt && (await this.#isGuarded())) return true;
     if (found.kind !== 'absent' || found.recipe === null) return false;
     const looks = (this.#operation.doubt?.looks ?? 0) + this.#exchange.looks.length;
