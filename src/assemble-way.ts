@@ -27,7 +27,7 @@ export class Way {
     this.#lane = lane;
     this.#env = env;
     this.wire = {
-      connection: (signal) => this.#lane.upstream.connection(signal),
+      connection: (cancel) => this.#lane.upstream.connection(cancel),
       dispatch: (request, handler) => this.#lane.upstream.dispatch(request, handler),
     };
     this.credentials = {

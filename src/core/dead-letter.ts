@@ -46,5 +46,5 @@ function effectOf(exchange: Exchange, { verdict }: Outcome): Effect {
 /** Its client left or the process stopped; a deadline is no interruption, the call had its time. */
 function wasInterrupted({ cancel, withheld }: Exchange, reason: string): boolean {
   if (withheld === 'interrupted' || reason === 'interrupted') return true;
-  return cancel.signal.aborted && cancel.signal.reason !== 'deadline';
+  return cancel.aborted && cancel.reason !== 'deadline';
 }

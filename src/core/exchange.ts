@@ -5,6 +5,7 @@
  */
 
 import type { Readable } from 'node:stream';
+import { Cancel } from './cancel.ts';
 import type { FailureKind, Sent } from './outcome.ts';
 import type { ConflictRecipe, EndpointPolicy } from './policy.ts';
 import type { RawHeaders } from './raw-headers.ts';
@@ -102,7 +103,7 @@ export interface Exchange {
   /** `Holdfast-Context`, parsed; null when the caller gave none. */
   readonly context: Readonly<Record<string, string>> | null;
   /** Aborted with a `CancelReason`. Waits end at once; running reads are aborted, running writes may finish. */
-  readonly cancel: AbortController;
+  readonly cancel: Cancel;
   /** Passes 102 and 103 on; null when the client cannot take them. */
   readonly onInformational: ((status: number, headers: RawHeaders) => void) | null;
 
@@ -233,7 +234,7 @@ export function newExchange(start: ExchangeStart): Exchange {
     scope: start.scope,
     idempotencyKey: start.idempotencyKey,
     context: start.context,
-    cancel: new AbortController(),
+    cancel: new Cancel(),
     onInformational: start.onInformational,
     beforeSend: null,
     beforeWait: null,

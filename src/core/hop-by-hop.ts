@@ -30,9 +30,12 @@ const NEVER_NAMED: ReadonlySet<string> = new Set([
 const lengths: boolean[] = [];
 for (const name of HOP_BY_HOP) lengths[name.length] = true;
 
-/** Leaves out hop-by-hop fields and those that `Connection` names. Order, case and duplicates of the rest stay. */
-export function withoutHopByHop(headers: RawHeaders): string[] {
-  const kept: string[] = [];
+/**
+ * Takes hop-by-hop fields and those that `Connection` names out of the list, in place: it was made for this, and a copy of
+ * every head is garbage. Order, case and duplicates of the rest stay.
+ */
+export function dropHopByHop(headers: string[]): RawHeaders {
+  let kept = 0;
   let named: ReadonlySet<string> | null = null;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
@@ -41,9 +44,14 @@ export function withoutHopByHop(headers: RawHeaders): string[] {
       if (lower === 'connection') named ??= namedByConnection(headerListOf(headers, 'connection') ?? '');
       if (HOP_BY_HOP.has(lower)) continue;
     }
-    kept.push(name, headers[i + 1] as string);
+    if (kept !== i) {
+      headers[kept] = name;
+      headers[kept + 1] = headers[i + 1] as string;
+    }
+    kept += 2;
   }
-  return named === null || named.size === 0 ? kept : withoutHeaders(kept, named);
+  headers.length = kept;
+  return named === null || named.size === 0 ? headers : withoutHeaders(headers, named);
 }
 
 const NOBODY: ReadonlySet<string> = new Set();

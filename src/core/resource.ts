@@ -42,7 +42,7 @@ const QUESTION_MARK = 0x3f;
 
 /** It may have landed, or nobody is left to learn whether it did: it must not meet a newer one. */
 function isUndecided(exchange: Exchange): boolean {
-  const { aborted, reason } = exchange.cancel.signal;
+  const { aborted, reason } = exchange.cancel;
   return mayHaveTakenEffect(exchange) || (aborted && reason !== 'shutdown');
 }
 

@@ -30,9 +30,13 @@ export function expired(window: OutcomeWindow, bounds: WindowBounds, nowMs: numb
 /** Adds an outcome, after dropping what is too old. */
 export function recorded(window: OutcomeWindow, failed: boolean, bounds: WindowBounds, nowMs: number): OutcomeWindow {
   const kept = expired(window, bounds, nowMs);
-  const room = kept.length >= bounds.last ? kept.slice(kept.length - bounds.last + 1) : kept.slice();
-  room.push({ atMs: nowMs, failed });
-  return room;
+  const first = Math.max(0, kept.length - bounds.last + 1);
+  // Of its final length: every call of an endpoint comes by here, and a list that grows takes twice the room.
+  const next: Stamp[] = [];
+  next.length = kept.length - first + 1;
+  for (let i = first; i < kept.length; i += 1) next[i - first] = kept[i] as Stamp;
+  next[next.length - 1] = { atMs: nowMs, failed };
+  return next;
 }
 
 /** How many of a window's outcomes are failures. Expire it first. */

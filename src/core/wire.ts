@@ -54,16 +54,21 @@ export interface WireCall {
   abort(): void;
 }
 
+/** What can be cancelled; `signal` is asked for by a wait only, since an exchange makes it when it is asked for. */
+export interface Cancellable {
+  readonly signal: AbortSignal;
+}
+
 /** A place among `upstream.connections`; give it back exactly once. */
 export type ReleaseConnection = () => void;
 
 /** What speaks to the upstream. */
 export interface Wire {
   /**
-   * Takes a free connection, or waits in line for one. Resolves null when `signal` was aborted first. Synchronous when
+   * Takes a free connection, or waits in line for one. Resolves null when `cancel` came first. Synchronous when
    * one is free, which is nearly always.
    */
-  connection(signal: AbortSignal): ReleaseConnection | Promise<ReleaseConnection | null>;
+  connection(cancel: Cancellable): ReleaseConnection | Promise<ReleaseConnection | null>;
   /** Sends one request on a connection that the caller holds. Never sends anything twice by itself. */
   dispatch(request: WireRequest, handler: WireHandler): WireCall;
 }

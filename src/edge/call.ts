@@ -93,7 +93,7 @@ export class Call implements Turn, BodyEvents {
     const exchange = this.#exchange;
     if (exchange === null) return this.#end(false);
     // The signal was used up by the shutdown: nobody inside hears of the client, and a drain waits for what is a read.
-    if (exchange.cancel.signal.reason === 'shutdown' && exchange.policy.operationClass === 'read') {
+    if (exchange.cancel.reason === 'shutdown' && exchange.policy.operationClass === 'read') {
       this.#outcome = outcomeOfClientGone();
       this.#end(false);
     }

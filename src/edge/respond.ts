@@ -117,12 +117,8 @@ function createLeftOpen(exchange: Exchange, outcome: Answered, via: string): Rep
 function passOn(exchange: Exchange, outcome: Answered, via: string): Reply {
   const { status, body, trailers, verdict } = outcome;
   const replayed = outcome.from === 'replay';
-  const headers = replayed ? withoutQuota(outcome.headers) : outcome.headers.slice();
-  if (replayed) headers.push('Idempotent-Replayed', 'true');
-  if (status >= 400 && verdict.retryAfterMs !== null && exchange.policy.mode === 'enforce') {
-    if (headerOf(headers, 'retry-after') === null) headers.push('Retry-After', seconds(verdict.retryAfterMs));
-  }
-  headers.push(
+  const passed = replayed ? withoutQuota(outcome.headers) : outcome.headers;
+  const ours = [
     'Holdfast',
     holdfastHeader({
       from: outcome.from,
@@ -138,8 +134,12 @@ function passOn(exchange: Exchange, outcome: Answered, via: string): Reply {
     `1.1 ${via}`,
     'Server-Timing',
     serverTiming(exchange),
-  );
-  return { status, headers, body, trailers, code: null };
+  ];
+  if (replayed) ours.push('Idempotent-Replayed', 'true');
+  if (status >= 400 && verdict.retryAfterMs !== null && exchange.policy.mode === 'enforce') {
+    if (headerOf(passed, 'retry-after') === null) ours.push('Retry-After', seconds(verdict.retryAfterMs));
+  }
+  return { status, headers: passed.concat(ours), body, trailers, code: null };
 }
 
 function failed(exchange: Exchange, outcome: Failed, via: string): Reply {
@@ -252,8 +252,10 @@ function withoutQuota(headers: RawHeaders): string[] {
   return kept;
 }
 
-function serverTiming(exchange: Exchange): string {
-  return `wait;dur=${Math.round(exchange.waitedMs)}, upstream;dur=${exchange.upstreamMs.toFixed(1)}`;
+function serverTiming({ waitedMs, upstreamMs }: Exchange): string {
+  // By hand: `toFixed` is a microsecond.
+  const tenths = Math.round(upstreamMs * 10);
+  return `wait;dur=${Math.round(waitedMs)}, upstream;dur=${Math.floor(tenths / 10)}.${tenths % 10}`;
 }
 
 /** Whole seconds, rounded up: never earlier than asked for. */

@@ -57,7 +57,7 @@ export class Sending implements AnswerSink {
     } catch {
       return false;
     }
-    response.once('finish', () => this.#finish(true));
+    response.on('finish', () => this.#finish(true));
     if (body.kind === 'stream') {
       this.#stream = body.stream;
       response.on('drain', () => body.stream.resume());

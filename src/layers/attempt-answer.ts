@@ -1,6 +1,6 @@
 /**
- * Makes the answer that goes outward out of what was seen. Small bodies are copied: a slice of a socket's chunk would pin
- * all of it for as long as somebody keeps the answer. Large ones that were held flow out of memory, so that a slow reader
+ * Makes the answer that goes outward out of what was seen. A small body that came in pieces, or as a small part of what
+ * was read from the socket, is copied: a slice pins all of it for as long as a client takes to read. Large ones that were held flow out of memory, so that a slow reader
  * keeps its share of the byte budget until it has read.
  */
 
@@ -45,7 +45,7 @@ function bodyOf({ clock, buffered }: AnswerParts, { flow, failure, chunks, bytes
   if (flow !== null) return { kind: 'stream', stream: flow };
   if (failure === null && bytes <= HANDED_WHOLE_BYTES_MAX) {
     buffered.giveBack(bytes);
-    return { kind: 'bytes', bytes: bytes === 0 ? EMPTY : Buffer.concat(chunks, bytes) };
+    return { kind: 'bytes', bytes: bytes === 0 ? EMPTY : whole(chunks, bytes) };
   }
   const stream = new AnswerFlow({
     clock,
@@ -57,6 +57,15 @@ function bodyOf({ clock, buffered }: AnswerParts, { flow, failure, chunks, bytes
     onOver: () => buffered.giveBack(bytes),
   });
   return { kind: 'stream', stream };
+}
+
+/** How much of a chunk may be something else: a head, nearly always. */
+const SHARE_MIN = 0.25;
+
+function whole(chunks: readonly Buffer[], bytes: number): Buffer {
+  const [first] = chunks;
+  const keepsLittleElse = chunks.length === 1 && first !== undefined && bytes >= first.buffer.byteLength * SHARE_MIN;
+  return keepsLittleElse ? first : Buffer.concat(chunks, bytes);
 }
 
 const CONTENT_FIELDS: ReadonlySet<string> = new Set([

@@ -5,7 +5,8 @@
  */
 
 import type { ByteBudget } from '../core/byte-budget.ts';
-import { type Exchange, uploadEnded } from '../core/exchange.ts';
+import type { CancelListener } from '../core/cancel.ts';
+import { type CancelReason, type Exchange, uploadEnded } from '../core/exchange.ts';
 import type { FailureKind, Sent } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
 import { headerOf, type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
@@ -46,7 +47,7 @@ export function callUpstream(parts: CallParts, exchange: Exchange, release: Rele
   return new Promise((resolve) => new AttemptCall(parts, exchange, release, resolve).send());
 }
 
-class AttemptCall implements WireHandler {
+class AttemptCall implements WireHandler, CancelListener {
   readonly #parts: CallParts;
   readonly #exchange: Exchange;
   readonly #release: ReleaseConnection;
@@ -86,7 +87,7 @@ class AttemptCall implements WireHandler {
     const { method, target, headers, body, cancel } = this.#exchange;
     const own = this.#parts.credentials.current();
     const fields = own === null ? headers : [...withoutHeaders(headers, AUTHORIZATION), 'Authorization', own];
-    if (this.#abortable) cancel.signal.addEventListener('abort', this.#onCancel);
+    if (this.#abortable) cancel.listen(this);
     this.#watch();
     this.#call = this.#parts.wire.dispatch({ method, target, headers: fields, body }, this);
   }
@@ -159,11 +160,10 @@ class AttemptCall implements WireHandler {
   }
 
   /** The client left, or the deadline passed: the upstream is not to blame for the first. A shutdown lets calls finish. */
-  readonly #onCancel = (): void => {
-    const reason: unknown = this.#exchange.cancel.signal.reason;
+  cancelled(reason: CancelReason): void {
     if (reason === 'deadline') this.#end('timeout', 'upstream', 'the deadline passed');
     else if (reason === 'client_gone') this.#end('reset', 'caller', 'the client went away');
-  };
+  }
 
   /** Arms the timer for whatever is due next. */
   #watch(): void {
@@ -197,7 +197,7 @@ class AttemptCall implements WireHandler {
     this.#judged = true;
     uploadEnded(this.#exchange, this.#parts.clock.now());
     this.#cancelTimer?.();
-    if (this.#abortable) this.#exchange.cancel.signal.removeEventListener('abort', this.#onCancel);
+    if (this.#abortable) this.#exchange.cancel.unlisten(this);
     this.#resolve({
       status: this.#status,
       headers: this.#headers,

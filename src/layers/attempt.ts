@@ -4,7 +4,7 @@
  * layer's, and waiting for a connection or for the ledger counts as that and not as the attempt's own time.
  */
 
-import type { CancelReason } from '../core/exchange.ts';
+import type { Cancel } from '../core/cancel.ts';
 import type { HoldfastCode, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
 import { refusedVerdict } from '../core/verdict.ts';
@@ -19,13 +19,12 @@ const STORE_RETRY_AFTER_MS = 1000;
 /** Tries an exchange once. Every attempt that got as far as the wire ends in `exchange.attempts`, once. */
 export function attempt(parts: AttemptParts): Service {
   return async (exchange) => {
-    const { signal } = exchange.cancel;
-    const { policy } = exchange;
+    const { cancel, policy } = exchange;
     if (policy.idempotentIf === null) exchange.operationClass ??= policy.operationClass;
-    const place = parts.wire.connection(signal);
+    const place = parts.wire.connection(cancel);
     const release = place instanceof Promise ? await place : place;
-    if (release === null) return interrupted(signal);
-    if (!isPointless(signal) && exchange.beforeSend !== null) {
+    if (release === null) return interrupted(cancel);
+    if (!isPointless(cancel) && exchange.beforeSend !== null) {
       try {
         await exchange.beforeSend();
       } catch {
@@ -33,9 +32,9 @@ export function attempt(parts: AttemptParts): Service {
         return refused('holdfast_store_unavailable', 'store_unavailable', NOT_STORED, STORE_RETRY_AFTER_MS);
       }
     }
-    if (isPointless(signal)) {
+    if (isPointless(cancel)) {
       release();
-      return interrupted(signal);
+      return interrupted(cancel);
     }
     const startedAtMs = parts.clock.wall();
     const from = parts.clock.now();
@@ -47,16 +46,12 @@ export function attempt(parts: AttemptParts): Service {
 const NOT_STORED = 'This call must be recorded before it is sent, and that failed; nothing was sent. Send it again.';
 
 /** Nobody wants the answer any more. A shutdown is no such reason: what needs no waiting may still be done. */
-function isPointless(signal: AbortSignal): boolean {
-  return signal.aborted && reasonOf(signal) !== 'shutdown';
+function isPointless({ reason }: Cancel): boolean {
+  return reason !== null && reason !== 'shutdown';
 }
 
-function reasonOf(signal: AbortSignal): CancelReason {
-  return signal.reason as CancelReason;
-}
-
-function interrupted(signal: AbortSignal): Refused {
-  return reasonOf(signal) === 'deadline'
+function interrupted({ reason }: Cancel): Refused {
+  return reason === 'deadline'
     ? refused('holdfast_deadline', 'deadline', 'The time for this call was up before it could be sent.', null)
     : refused('holdfast_overloaded', 'interrupted', 'Holdfast is stopping; nothing was sent. Send it again.', 1000);
 }

@@ -53,7 +53,15 @@ export function createBreaker(parts: BreakerParts): BreakerLayer {
       const entered = enter(parts, circuits, line, exchange, policies, lastMs);
       const released = entered instanceof Promise ? await entered : entered;
       if ('kind' in released) return released;
-      const outcome = await attempted(parts, circuits, line, inner, exchange, policies, released);
+      let outcome: Outcome;
+      let results = NEUTRAL;
+      try {
+        outcome = await inner(exchange);
+        results = resultsOf(exchange, outcome, parts.random());
+      } finally {
+        circuits.settle(exchange.policy.name, released.ticket, results, policies);
+        line.ended(released.probe, signOf(results), policies.endpoint.openForMs);
+      }
       if (released.probe === null || !goesBack(exchange, outcome)) return outcome;
       exchange.failedProbes += 1;
       streamOf(outcome)?.discard();
@@ -129,27 +137,6 @@ async function joinLine(
   return refusal(dueAtMs === 'closed' ? 0 : dueAtMs - clock.now(), host);
 }
 
-async function attempted(
-  parts: BreakerParts,
-  circuits: Circuits,
-  line: BreakerLine,
-  inner: Service,
-  exchange: Exchange,
-  policies: Policies,
-  { ticket, probe }: Released,
-): Promise<Outcome> {
-  const openForMs = policies.endpoint.openForMs;
-  let results: Results = NEUTRAL;
-  try {
-    const outcome = await inner(exchange);
-    results = resultsOf(exchange, outcome, parts.random());
-    return outcome;
-  } finally {
-    circuits.settle(exchange.policy.name, ticket, results, policies);
-    line.ended(probe, signOf(results), openForMs);
-  }
-}
-
 interface Results {
   readonly endpoint: BreakerResult;
   readonly host: BreakerResult;
@@ -158,12 +145,14 @@ interface Results {
 const SUCCESS: BreakerResult = { kind: 'success' };
 const NOTHING: BreakerResult = { kind: 'neutral' };
 const NEUTRAL: Results = { endpoint: NOTHING, host: NOTHING };
+const WELL: Results = { endpoint: SUCCESS, host: SUCCESS };
 
 /** What an attempt proves. Refused by ourselves or given up by the client, it proves nothing. */
 function resultsOf(exchange: Exchange, outcome: Outcome, jitter: number): Results {
   if (outcome.kind === 'refused') return NEUTRAL;
-  if (outcome.kind === 'failed' && exchange.cancel.signal.aborted) return NEUTRAL;
+  if (outcome.kind === 'failed' && exchange.cancel.aborted) return NEUTRAL;
   const { verdict } = outcome;
+  if (outcome.kind === 'answered' && verdict.class === 'ok' && !verdict.countsAgainstBreaker) return WELL;
   const failure: BreakerResult = { kind: 'failure', retryAfterMs: verdict.retryAfterMs, jitter };
   const host = outcome.kind === 'answered' ? SUCCESS : isUnreachable(outcome.failure) ? failure : NOTHING;
   if (verdict.countsAgainstBreaker) return { endpoint: failure, host };
@@ -182,7 +171,7 @@ function signOf({ endpoint, host }: Results): 'success' | 'failure' | 'nothing' 
 
 /** A probe that failed and may safely be sent again waits on instead of failing its caller. */
 function goesBack(exchange: Exchange, outcome: Outcome): boolean {
-  if (outcome.kind === 'refused' || exchange.cancel.signal.aborted) return false;
+  if (outcome.kind === 'refused' || exchange.cancel.aborted) return false;
   const { body } = exchange;
   if (body.kind === 'stream' && body.opened) return false;
   return outcome.verdict.countsAgainstBreaker && outcome.verdict.repeatable;

@@ -6,7 +6,8 @@
  * while a streamed body is written, so the timer looks at it when it fires.
  */
 
-import { type Exchange, effectOfAttempts } from '../core/exchange.ts';
+import type { CancelListener } from '../core/cancel.ts';
+import { type CancelReason, type Exchange, effectOfAttempts } from '../core/exchange.ts';
 import { type HoldfastCode, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
 import type { Layer, Service } from '../core/service.ts';
 import { type Effect, refusedVerdict } from '../core/verdict.ts';
@@ -37,7 +38,7 @@ export function deadline(parts: DeadlineParts): Layer {
 }
 
 /** One call between its inner service and the clock. */
-class Race {
+class Race implements CancelListener {
   readonly #parts: DeadlineParts;
   readonly #exchange: Exchange;
   readonly #resolve: (outcome: Outcome) => void;
@@ -61,42 +62,45 @@ class Race {
 
   run(inner: Service): void {
     this.#watch(this.#exchange.deadlineAtMs - this.#parts.clock.now());
-    this.#exchange.cancel.signal.addEventListener('abort', this.#onAbort);
-    inner(this.#exchange).then(this.#onEnd, this.#onBug);
+    this.#exchange.cancel.listen(this);
+    inner(this.#exchange).then(
+      (outcome) => this.#onEnd(outcome),
+      (error: unknown) => this.#onBug(error),
+    );
   }
 
   #watch(leftMs: number): void {
-    this.#cancelTimer = this.#parts.clock.timer(leftMs, this.#onTimer);
+    this.#cancelTimer = this.#parts.clock.timer(leftMs, () => this.#onTimer());
   }
 
-  readonly #onTimer = (): void => {
+  #onTimer(): void {
     const { deadlineAtMs, uploadingSinceMs } = this.#exchange;
     if (uploadingSinceMs !== null) this.#watch(Math.max(deadlineAtMs - uploadingSinceMs, LOOK_AGAIN_MS));
     else if (deadlineAtMs > this.#parts.clock.now()) this.#watch(deadlineAtMs - this.#parts.clock.now());
     else this.#stop('deadline');
-  };
+  }
 
   /** On `shutdown` waits end by themselves and running attempts finish: nothing to answer yet. */
-  readonly #onAbort = (): void => {
-    if (isGone(this.#exchange)) this.#stop('client_gone');
-  };
+  cancelled(reason: CancelReason): void {
+    if (reason === 'client_gone') this.#stop('client_gone');
+  }
 
   /** Ends the waits and gives the inner service one turn to end with them. */
   #stop(cut: Cut): void {
     this.#clear();
     this.#cut = cut;
     this.#exchange.cancel.abort(cut);
-    this.#cancelTimer = this.#parts.clock.timer(0, this.#onTurnOver);
+    this.#cancelTimer = this.#parts.clock.timer(0, () => this.#onTurnOver());
   }
 
-  readonly #onTurnOver = (): void => {
+  #onTurnOver(): void {
     this.#answered = true;
     const { promise: settled, resolve } = Promise.withResolvers<Outcome>();
     this.#settle = resolve;
     this.#resolve({ ...refusal(this.#exchange, this.#cut ?? 'deadline', null, true), settled });
-  };
+  }
 
-  readonly #onEnd = (outcome: Outcome): void => {
+  #onEnd(outcome: Outcome): void {
     this.#clear();
     this.#parts.waiting.ended(this.#exchange);
     if (this.#settle !== null) {
@@ -108,9 +112,9 @@ class Race {
     } else {
       this.#resolve(refusal(this.#exchange, this.#cut, outcome, false));
     }
-  };
+  }
 
-  readonly #onBug = (error: unknown): void => {
+  #onBug(error: unknown): void {
     this.#clear();
     this.#parts.waiting.ended(this.#exchange);
     if (!this.#answered) {
@@ -119,16 +123,16 @@ class Race {
     }
     this.#parts.events.bug(error, 'behind the deadline');
     this.#settle?.(refusal(this.#exchange, this.#cut ?? 'deadline', null, true));
-  };
+  }
 
   #clear(): void {
     this.#cancelTimer?.();
-    this.#exchange.cancel.signal.removeEventListener('abort', this.#onAbort);
+    this.#exchange.cancel.unlisten(this);
   }
 }
 
 function isGone(exchange: Exchange): boolean {
-  return exchange.cancel.signal.aborted && exchange.cancel.signal.reason === 'client_gone';
+  return exchange.cancel.reason === 'client_gone';
 }
 
 /**

@@ -191,7 +191,7 @@ export class LiveRun implements HeldRun {
     await this.#record(kind, outcome, answer, clock.wall());
     const { cancel } = this.#exchange;
     const shareable = streamOf(outcome) === null ? outcome : bytes === null ? null : withBytes(outcome, bytes);
-    this.#resolve({ id: this.names.id, kind, outcome: shareable, answer, cutShort: cancel.signal.aborted });
+    this.#resolve({ id: this.names.id, kind, outcome: shareable, answer, cutShort: cancel.aborted });
     return outcome;
   }
 

@@ -147,7 +147,7 @@ class Pacer {
   }
 
   #notLetGo(exchange: Exchange, standing: Standing): Refused {
-    if (exchange.cancel.signal.reason === 'shutdown') return STOPPING;
+    if (exchange.cancel.reason === 'shutdown') return STOPPING;
     return tooLong(this.#earliest(standing) - this.#parts.clock.now());
   }
 

@@ -53,7 +53,9 @@ export function retry(parts: RetryParts): Layer {
     rereading: null,
   };
   return (inner) => async (exchange) => {
-    const outcome = await attemptOnce(state, inner, exchange);
+    const before = exchange.attempts.length;
+    const outcome = await inner(exchange);
+    noteAttempt(state, exchange, before, outcome);
     if (outcome.verdict.class === 'ok') {
       exchange.withheld = null;
       return outcome;
@@ -62,17 +64,15 @@ export function retry(parts: RetryParts): Layer {
   };
 }
 
-async function attemptOnce(state: State, inner: Service, exchange: Exchange): Promise<Outcome> {
+/** `before` is how many attempts there were when the call went inward. */
+function noteAttempt(state: State, exchange: Exchange, before: number, outcome: Outcome): void {
   const { attempts, policy } = exchange;
-  const before = attempts.length;
-  const outcome = await inner(exchange);
   if (attempts.length > before) {
     if (before === 0) state.allowance.dispatched(exchange);
     const last = attempts.at(-1);
     if (last !== undefined && last.status !== null) state.durations.note(policy.name, last.durationMs);
   }
   if (outcome.verdict.class === 'ok') state.allowance.succeeded();
-  return outcome;
 }
 
 type Attempted = Exclude<Outcome, Refused>;
@@ -93,12 +93,13 @@ async function repeat(state: State, inner: Service, exchange: Exchange, first: A
     const charge = inTime ? (plan.charge ?? (await coverLater(state, exchange, plan.cost))) : plan.charge;
     if (!inTime || charge === null) {
       if (charge !== null) allowance.giveBack(charge);
-      withhold(state, exchange, exchange.cancel.signal.aborted ? cancelledBy(exchange) : 'budget');
+      withhold(state, exchange, exchange.cancel.aborted ? cancelledBy(exchange) : 'budget');
       return stoppedOr(exchange, conclude(exchange, last, answer));
     }
 
     const before = exchange.attempts.length;
-    const next = await attemptOnce(state, inner, exchange);
+    const next = await inner(exchange);
+    noteAttempt(state, exchange, before, next);
     const ok = next.verdict.class === 'ok';
     const sent = exchange.attempts.length > before;
     if (sent) events.retrySent(exchange, last.verdict.reason);
@@ -137,7 +138,7 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
     if (decision.withheld !== null) withhold(state, exchange, decision.withheld);
     return null;
   }
-  if (exchange.cancel.signal.aborted) {
+  if (exchange.cancel.aborted) {
     withhold(state, exchange, cancelledBy(exchange));
     return null;
   }
@@ -220,7 +221,7 @@ function conclude(exchange: Exchange, outcome: Outcome, answer: Answered | null)
 /** Our own end cut the wait short: when nothing was answered or applied, another instance can take the call. */
 function stoppedOr(exchange: Exchange, ending: Outcome): Outcome {
   const { verdict } = ending;
-  const stopped = exchange.cancel.signal.reason === 'shutdown' && ending.kind === 'failed' && verdict.effect === 'none';
+  const stopped = exchange.cancel.reason === 'shutdown' && ending.kind === 'failed' && verdict.effect === 'none';
   if (!stopped) return ending;
   const message = 'Holdfast is stopping; nothing was applied: send the request again.';
   return { kind: 'refused', by: 'retry', code: 'holdfast_overloaded', message, retryAfterMs: 1000, verdict };
@@ -248,11 +249,11 @@ function withhold({ events }: State, exchange: Exchange, reason: WithheldReason)
 }
 
 function cancelledBy(exchange: Exchange): WithheldReason {
-  return exchange.cancel.signal.reason === 'deadline' ? 'deadline' : 'interrupted';
+  return exchange.cancel.reason === 'deadline' ? 'deadline' : 'interrupted';
 }
 
 function refusedBy(exchange: Exchange, refused: Refused): WithheldReason {
-  if (exchange.cancel.signal.aborted) return cancelledBy(exchange);
+  if (exchange.cancel.aborted) return cancelledBy(exchange);
   if (refused.code === 'holdfast_overloaded') return 'overloaded';
   if (refused.by === 'breaker') return 'breaker';
   return refused.code === 'holdfast_quota_wait' ? 'max_wait' : 'interrupted';

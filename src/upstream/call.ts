@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { RequestBody } from '../core/exchange.ts';
-import { withoutHopByHop } from '../core/hop-by-hop.ts';
+import { dropHopByHop } from '../core/hop-by-hop.ts';
 import type { RawHeaders } from '../core/raw-headers.ts';
 import { headerOf } from '../core/raw-headers.ts';
 import type { WireCall, WireFailure, WireHandler, WireRequest } from '../core/wire.ts';
@@ -145,7 +145,7 @@ export class Call implements WireCall, Dispatcher.DispatchHandler {
 }
 
 function fieldsOf(fields: Controller['rawHeaders']): RawHeaders {
-  return withoutHopByHop(rawFields(fields));
+  return dropHopByHop(rawFields(fields));
 }
 
 /** The request's own list in nearly all cases. A stream of known length needs its Content-Length, else it goes chunked. */

@@ -1,4 +1,4 @@
-import type { ReleaseConnection } from '../core/wire.ts';
+import type { Cancellable, ReleaseConnection } from '../core/wire.ts';
 
 interface Waiter {
   readonly grant: (release: ReleaseConnection | null) => void;
@@ -21,12 +21,13 @@ export class Places {
     return this.#waiting.size;
   }
 
-  /** Takes a free place at once, or waits for one; null when `signal` was aborted first. */
-  take(signal: AbortSignal): ReleaseConnection | Promise<ReleaseConnection | null> {
+  /** Takes a free place at once, or waits for one; null when `cancel` came first. */
+  take(cancel: Cancellable): ReleaseConnection | Promise<ReleaseConnection | null> {
     if (this.#free > 0) {
       this.#free -= 1;
       return this.#place();
     }
+    const { signal } = cancel;
     if (signal.aborted) return Promise.resolve(null);
     return new Promise((resolve) => {
       const leave = (): void => {

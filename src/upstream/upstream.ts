@@ -36,23 +36,35 @@ export function createUpstream(
   const places = new Places(settings.connections);
   // The one used last goes out first, so that those beyond the need fall idle and close.
   const idle: Connection[] = [];
-  const running = new Set<Connection>();
+  /** Only a count of those at work: a set that changes with every call keeps dead ones alive for the collector. */
+  const all = new Set<Connection>();
+  let running = 0;
   let whenDrained: (() => void) | null = null;
   let destroyed = false;
 
+  const forget = (connection: Connection): Promise<void> => {
+    all.delete(connection);
+    return connection.destroy();
+  };
   const leave = (connection: Connection, clean: boolean): void => {
-    running.delete(connection);
+    running -= 1;
     if (clean && !destroyed && whenDrained === null) idle.push(connection);
-    else void connection.destroy();
-    if (running.size === 0) whenDrained?.();
+    else void forget(connection);
+    if (running === 0) whenDrained?.();
+  };
+
+  const open = (): Connection => {
+    const connection = new Connection(settings.origin, connect);
+    all.add(connection);
+    return connection;
   };
 
   return {
-    connection: (signal) => places.take(signal),
+    connection: (cancel) => places.take(cancel),
     dispatch(request, handler) {
-      const connection = idle.pop() ?? new Connection(settings.origin, connect);
+      const connection = idle.pop() ?? open();
       if (destroyed) void connection.destroy();
-      running.add(connection);
+      running += 1;
       const call = new Call(handler, connection, leave);
       call.send(request);
       return call;
@@ -60,15 +72,16 @@ export function createUpstream(
     async close() {
       const drained = new Promise<void>((resolve) => {
         whenDrained = resolve;
-        if (running.size === 0) resolve();
+        if (running === 0) resolve();
       });
-      await Promise.all(idle.splice(0).map((connection) => connection.destroy()));
+      await Promise.all(idle.splice(0).map(forget));
       await drained;
     },
     async destroy() {
       destroyed = true;
-      await Promise.all([...idle.splice(0), ...running].map((connection) => connection.destroy()));
+      idle.length = 0;
+      await Promise.all([...all].map(forget));
     },
-    stats: () => ({ running: running.size, waiting: places.waiting, idle: idle.length }),
+    stats: () => ({ running, waiting: places.waiting, idle: idle.length }),
   };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Cancel } from '../../src/core/cancel.ts';
 import { deadReason } from '../../src/core/dead-letter.ts';
 import type { CancelReason, Exchange } from '../../src/core/exchange.ts';
 import type { DeadReason } from '../../src/core/operation.ts';
@@ -14,8 +15,8 @@ function call(operationClass: OperationClass, overrides: Partial<Exchange> = {})
   return exchange({ policy: policy({ operationClass }), operationClass, attempts: [record()], ...overrides });
 }
 
-function cancelled(reason: CancelReason): AbortController {
-  const cancel = new AbortController();
+function cancelled(reason: CancelReason): Cancel {
+  const cancel = new Cancel();
   cancel.abort(reason);
   return cancel;
 }

@@ -117,6 +117,7 @@ test('2,000 failing attempts leave no socket, timer, listener or held byte behin
   // Nothing was sent behind our back: one request per attempt, none for the connections that were reset as they opened.
   expect(server.requests).toHaveLength(1800);
   expect(getEventListeners(x.cancel.signal, 'abort')).toEqual([]);
+  expect(x.cancel.listening).toBe(0);
   expect(upstream.stats()).toMatchObject({ running: 0, waiting: 0 });
   await server.settled(1);
 });

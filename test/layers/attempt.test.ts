@@ -274,16 +274,19 @@ describe('§3: when nobody waits any more', () => {
     expect(await outcome).toMatchObject({ failure: 'timeout', verdict: { countsAgainstBreaker: true } });
   });
 
-  test.each(['client_gone', 'deadline', 'shutdown'])('a running write finishes all the same: %s', async (reason) => {
-    const x = exchange();
-    const { outcome } = await h.start(x);
-    h.wire.last.handler.onStart();
-    x.cancel.abort(reason);
-    await h.clock.advance(14_000);
-    expect(h.wire.last.aborted).toBe(false);
-    h.answer(200, '{}');
-    expect(await outcome).toMatchObject({ kind: 'answered' });
-  });
+  test.each(['client_gone', 'deadline', 'shutdown'] as const)(
+    'a running write finishes all the same: %s',
+    async (reason) => {
+      const x = exchange();
+      const { outcome } = await h.start(x);
+      h.wire.last.handler.onStart();
+      x.cancel.abort(reason);
+      await h.clock.advance(14_000);
+      expect(h.wire.last.aborted).toBe(false);
+      h.answer(200, '{}');
+      expect(await outcome).toMatchObject({ kind: 'answered' });
+    },
+  );
 
   test('a running read finishes in a shutdown', async () => {
     const x = exchange({ ...GET, policy: read() });
@@ -302,6 +305,7 @@ describe('§3: when nobody waits any more', () => {
       await outcome;
     }
     expect(getEventListeners(x.cancel.signal, 'abort')).toEqual([]);
+    expect(x.cancel.listening).toBe(0);
     expect(h.leftovers()).toEqual(NOTHING_LEFT);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type BreakerPolicy, hostBreakerPolicy } from '../../src/core/breaker.ts';
+import { Cancel } from '../../src/core/cancel.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { FailureKind, Outcome } from '../../src/core/outcome.ts';
 import type { GateState } from '../../src/core/store.ts';
@@ -133,7 +134,7 @@ describe('§5: when_open: fail', () => {
 
   it('does not take throttled, permanent and refused attempts for failures, nor those a client gave up', async () => {
     const r = rig();
-    const gone = new AbortController();
+    const gone = new Cancel();
     gone.abort('client_gone');
     const refused = refusedVerdict('quota_wait', 1000);
     const harmless: [Outcome, Partial<Exchange>][] = [

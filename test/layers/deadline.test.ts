@@ -32,6 +32,7 @@ const lost = failed('timeout', { verdict: transient({ effect: 'unknown', repeata
 function expectNothingLeft(clock: VirtualClock, x: Exchange): void {
   expect(clock.pending).toBe(0);
   expect(getEventListeners(x.cancel.signal, 'abort')).toHaveLength(0);
+  expect(x.cancel.listening).toBe(0);
 }
 
 function streamed() {

@@ -240,7 +240,7 @@ describe('§7: direct probe', () => {
   });
 
   test('looking goes on when the caller is gone or its time is over, and nothing is sent any more', async () => {
-    for (const reason of ['deadline', 'client_gone']) {
+    for (const reason of ['deadline', 'client_gone'] as const) {
       rig = new ReconcileRig(settings);
       const { outcome, exchange } = await rig.send(NOTE);
       exchange.cancel.abort(reason);

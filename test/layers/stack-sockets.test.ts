@@ -124,6 +124,7 @@ test('10,000 retries leave no socket, timer, listener or held byte behind, and t
   expect(stack.inFlight()).toBe(0);
   expect(buffered.freeBytes).toBe(BUFFERED_BYTES);
   for (const x of exchanges) expect(getEventListeners(x.cancel.signal, 'abort')).toHaveLength(0);
+  for (const x of exchanges) expect(x.cancel.listening).toBe(0);
   expect(pool.stats()).toMatchObject({ running: 0, waiting: 0 });
   await pool.close();
   await server.settled(0);

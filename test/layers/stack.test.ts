@@ -121,6 +121,7 @@ describe('design, rule 0: settled', () => {
       expect(shed.inFlight()).toBe(0);
       expect(clock.pending).toBe(0);
       expect(getEventListeners(x.cancel.signal, 'abort')).toHaveLength(0);
+      expect(x.cancel.listening).toBe(0);
     });
   }
 

@@ -1,3 +1,4 @@
+import { Cancel } from '../../src/core/cancel.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Answered, Outcome } from '../../src/core/outcome.ts';
 import type { EndpointPolicy } from '../../src/core/policy.ts';
@@ -66,7 +67,7 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     scope: '00112233445566778899aabbccddeeff',
     idempotencyKey: null,
     context: null,
-    cancel: new AbortController(),
+    cancel: new Cancel(),
     onInformational: null,
     beforeSend: null,
     beforeWait: null,

@@ -1,4 +1,4 @@
-import type { ReleaseConnection, Wire, WireCall, WireHandler, WireRequest } from '../../src/core/wire.ts';
+import type { Cancellable, ReleaseConnection, Wire, WireCall, WireHandler, WireRequest } from '../../src/core/wire.ts';
 
 /** One call as the test drives it: the test speaks through `handler`, and sees what became of the call. */
 export interface HandCall {
@@ -17,7 +17,7 @@ export class HandWire implements Wire {
   full = false;
   readonly #waiting = new Set<(release: ReleaseConnection | null) => void>();
 
-  connection(signal: AbortSignal): ReleaseConnection | Promise<ReleaseConnection | null> {
+  connection({ signal }: Cancellable): ReleaseConnection | Promise<ReleaseConnection | null> {
     if (!this.full) return this.#place();
     return new Promise((resolve) => {
       this.#waiting.add(resolve);

@@ -257,14 +257,14 @@ describe('connections', () => {
   });
 
   test('§10: places are given out in order, and come back on every path', async () => {
-    const never = new AbortController().signal;
+    const never = new AbortController();
     const first = upstream.connection(never);
     const second = upstream.connection(never);
     if (first instanceof Promise || second instanceof Promise) throw new Error('a free place came late');
     const order: string[] = [];
     const gone = new AbortController();
     const waiting = ['a', 'b', 'c'].map(async (name) => {
-      const release = await upstream.connection(name === 'b' ? gone.signal : never);
+      const release = await upstream.connection(name === 'b' ? gone : never);
       order.push(release === null ? `${name} left` : name);
       return release;
     });
@@ -278,8 +278,8 @@ describe('connections', () => {
     second();
     expect(await Promise.all(waiting)).toHaveLength(3);
     expect(order).toEqual(['b left', 'a', 'c']);
-    expect(upstream.connection(AbortSignal.abort('client_gone'))).toBeInstanceOf(Promise);
-    expect(await upstream.connection(AbortSignal.abort('client_gone'))).toBeNull();
+    expect(upstream.connection({ signal: AbortSignal.abort('client_gone') })).toBeInstanceOf(Promise);
+    expect(await upstream.connection({ signal: AbortSignal.abort('client_gone') })).toBeNull();
   });
 
   test('closing lets the running call finish and keeps no connection', async () => {
