@@ -91,6 +91,8 @@ describe('the gateway', () => {
   it('is a StatefulSet with a claim, and without persistence a Deployment that is never there twice', async () => {
     const kept = only(objectsOf(await render(tools, CHART, { set: TOKEN })), 'StatefulSet');
     expect(kept.spec.volumeClaimTemplates[0].spec.accessModes).toEqual(['ReadWriteOnce']);
+    // The ledger's key file must stay 0600 when the claim is mounted again.
+    expect(kept.spec.template.spec.securityContext.fsGroupChangePolicy).toBe('OnRootMismatch');
     const set = [...TOKEN, 'persistence.enabled=false'];
     expect(only(objectsOf(await render(tools, CHART, { set })), 'Deployment').spec.strategy.type).toBe('Recreate');
   });
