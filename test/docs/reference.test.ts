@@ -93,7 +93,7 @@ it('names every reason of our own', () => {
   ];
   expect(own).toContain('breaker_open');
   expect(own).toContain('head_too_slow');
-  for (const reason of own) expect(named).toContain(reason);
+  expect(own.filter((reason) => !named.includes(reason))).toEqual([]);
 });
 
 it('names the fields of every event', () => {
