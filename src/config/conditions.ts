@@ -48,10 +48,32 @@ export async function checkCondition(source: string): Promise<string | null> {
 /** Makes the condition. `source` must have passed `checkCondition`; an error while it is evaluated means false. */
 export function createCondition(source: string): BodyCondition {
   const { evaluate } = createExpression(source);
+  const field = loneFieldOf(source);
   return {
     source,
-    holds: async (body) => body !== null && body !== undefined && isTrue(await evaluate(body)),
+    holds: async (body) => {
+      if (body === null || body === undefined) return false;
+      return (field === null ? null : plainTruth(body, field)) ?? isTrue(await evaluate(body));
+    },
   };
+}
+
+const LONE_FIELD = /^(?:\$boolean\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))$/;
+const WORDS = new Set(['true', 'false', 'null', 'and', 'or', 'in', 'function']);
+
+/** The field when a condition only asks whether it is there, as nearly all do: JSONata takes 15 µs of a call for that. */
+function loneFieldOf(source: string): string | null {
+  const [, called, bare] = LONE_FIELD.exec(source) ?? [];
+  const field = called ?? bare ?? null;
+  return field === null || WORDS.has(field) ? null : field;
+}
+
+/** What JSONata says of a field of an object that is a plain value; null for all else. */
+function plainTruth(body: unknown, field: string): boolean | null {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return null;
+  if (!Object.hasOwn(body, field)) return field in body ? null : false;
+  const value: unknown = (body as Record<string, unknown>)[field];
+  return typeof value === 'object' && value !== null ? null : Boolean(value);
 }
 
 /** Makes the expression. `source` must have passed `checkCondition`; an error while it is evaluated means undefined. */

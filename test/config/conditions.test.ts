@@ -23,6 +23,47 @@ describe('a condition over the body', () => {
     expect(await createCondition(source).holds(body)).toBe(holds);
   });
 
+  const field = fc.constantFrom('company_id', 'true', 'and', 'constructor', 'a_1', 'toString');
+  const content = fc.oneof(
+    fc.constantFrom(
+      undefined,
+      null,
+      '',
+      '0',
+      ' ',
+      'false',
+      0,
+      -0,
+      Number.NaN,
+      1,
+      true,
+      false,
+      [],
+      [0],
+      [false, 1],
+      {},
+      { a: 0 },
+    ),
+    fc.jsonValue({ maxDepth: 2 }),
+  );
+  const document = fc.oneof(
+    { weight: 5, arbitrary: fc.dictionary(field, content) },
+    { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
+    { weight: 1, arbitrary: fc.array(fc.dictionary(field, content), { maxLength: 3 }) },
+  );
+
+  test('one that asks for a field alone says what JSONata says', async () => {
+    await fc.assert(
+      fc.asyncProperty(field, fc.boolean(), document, async (name, called, asked) => {
+        // Parentheses: the same expression, by the long way.
+        const source = called ? `$boolean(${name})` : name;
+        const byJsonata = createCondition(`(${source})`);
+        expect(await createCondition(source).holds(asked)).toBe(await byJsonata.holds(asked));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   test('many at once are each in time', async () => {
     const { result } = createExpression('$sum($map([1..400], function($n) { $n * 2 }))');
     await result(null);
