@@ -148,6 +148,7 @@ class Assembly implements Instance {
       match: (method, path) => this.#settings.match(method, path),
       keep: (gate) => ledger.store.keepGate(gate),
       stopping: this.#stopping.signal,
+      configHash: () => this.#settings.hash,
     });
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({

@@ -9,10 +9,12 @@ import type { EndpointPolicy } from './core/policy.ts';
 import { compose, type Service } from './core/service.ts';
 import type { StackStatus } from './core/status.ts';
 import type { GateState } from './core/store.ts';
+import { DeadTally } from './core/supersede.ts';
 import { WaitingRoom } from './core/waiting-room.ts';
 import { type AttemptParts, attempt } from './layers/attempt.ts';
 import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/breaker.ts';
 import { type BulkheadParts, bulkhead } from './layers/bulkhead.ts';
+import { type DeadLetterParts, deadLetter } from './layers/dead-letter.ts';
 import { type DeadlineParts, deadline } from './layers/deadline.ts';
 import { createIdempotency, type Idempotency, type IdempotencyParts } from './layers/idempotency.ts';
 import { createPacing, type PacingParts } from './layers/pacing.ts';
@@ -28,6 +30,7 @@ export type StackParts = Omit<
     IdempotencyParts &
     StampParts &
     DeadlineParts &
+    Omit<DeadLetterParts, 'dead'> &
     Omit<ReconcileParts, 'clockSkew'> &
     ResourceOrderParts &
     RetryParts &
@@ -51,6 +54,8 @@ export interface Stack extends StackStatus {
   readonly holdBreaker: BreakerLayer['hold'];
   /** Before the first call: what an earlier process left open. */
   readonly restoreOperations: Idempotency['restore'];
+  /** What is known of the dead letters without asking the store; refreshed from there. */
+  readonly dead: DeadTally;
   /** Runs an operation of an earlier process where calls like it find it; null when one of them runs it already. */
   readonly resume: (exchange: Exchange) => Promise<Outcome> | null;
 }
@@ -58,6 +63,7 @@ export interface Stack extends StackStatus {
 /** Builds the stack of live calls. */
 export function buildStack(given: StackParts): Stack {
   const waiting = new WaitingRoom(() => given.limits().waiting);
+  const dead = new DeadTally();
   const parts = { ...given, waiting };
   const shed = createShed(parts);
   const idempotency = createIdempotency(parts);
@@ -74,6 +80,8 @@ export function buildStack(given: StackParts): Stack {
   const running = [
     // Outside retry: the total time includes every retry and every wait.
     deadline(parts),
+    // Inside the deadline, which may answer before the end; outside all that tries again: it sees final outcomes only.
+    deadLetter({ ...parts, dead }),
     // Outside retry, which executes what is safe; inside the deadline, behind which it goes on looking.
     reconcile({ ...parts, clockSkew: pacing.clockSkew }),
     // Outside retry, whose backoff is when a newer write would overtake; inside the deadline, to see a write's true end.
@@ -103,6 +111,7 @@ export function buildStack(given: StackParts): Stack {
     breakers: breaker.status,
     quotas: pacing.quotas,
     clockSkew: pacing.clockSkew,
+    dead,
     holdBreaker: breaker.hold,
     restoreOperations: idempotency.restore,
     resume: (exchange) => idempotency.resume(exchange, enter),

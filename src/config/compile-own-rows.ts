@@ -89,7 +89,7 @@ function lineOf(places: Places, path: Path): string {
 }
 
 async function checkConditions(row: ReadRow['row'], report: RowReport): Promise<void> {
-  for (const name of ['idempotent_if', 'guarded_by'] as const) {
+  for (const name of ['idempotent_if', 'guarded_by', 'natural_key'] as const) {
     const source = row[name];
     const wrong = source ? await checkCondition(source) : null;
     if (wrong !== null) report('error', [name], wrong, null);

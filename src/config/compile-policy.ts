@@ -85,7 +85,8 @@ export function compileLimits(limits: Filled<NonNullable<ConfigFile['limits']>>)
 }
 
 /** `Filled` knows no keys without a default. */
-function optional<T, R>(value: T | null | undefined, compile: (value: T) => R): R | null {
+/** Compiles what is given; null for nothing. */
+export function optional<T, R>(value: T | null | undefined, compile: (value: T) => R): R | null {
   return value === null || value === undefined ? null : compile(value);
 }
 

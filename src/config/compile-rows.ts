@@ -10,9 +10,9 @@ import type { AnswerPromise, EndpointPolicy, ErrorRule, ReconcileEntry } from '.
 import type { EndpointMatch } from '../core/settings.ts';
 import type { OperationClass } from '../core/verdict.ts';
 import { type Report, repeatsBlindly } from './compile-errors.ts';
-import { breakerFaults, type CompiledSections, compileSections, ms } from './compile-policy.ts';
+import { breakerFaults, type CompiledSections, compileSections, ms, optional } from './compile-policy.ts';
 import { compileRecipe, exampleTarget, type WrittenRecipe } from './compile-recipes.ts';
-import { createCondition } from './conditions.ts';
+import { createCondition, createExpression } from './conditions.ts';
 import { type Filled, overlay } from './overlay.ts';
 import { SHIPPED_PROFILES } from './profiles.ts';
 import type { PolicySections } from './schema.ts';
@@ -158,6 +158,7 @@ class RowCompiler {
       idempotentIf: null,
       guardedBy: null,
       guardedForMs: null,
+      naturalKey: null,
       reconcile: [],
       answerId: DEFAULT_ID,
       stamp: null,
@@ -175,19 +176,17 @@ class RowCompiler {
     const last = <K extends keyof EndpointRow>(name: Exclude<K, 'errors' | 'reconcile'>) =>
       rows.reduce<NonNullable<EndpointRow[K]> | null>((found, row) => row[name] ?? found, null);
     const profile = last('profile') ?? this.#parts.profile;
-    const [idempotentIf, guardedBy, guardedFor] = [last('idempotent_if'), last('guarded_by'), last('guarded_for')];
-    const own = stack.toReversed().flatMap(({ rules }) => rules);
+    const strongest = stack.toReversed();
+    const own = strongest.flatMap(({ rules }) => rules);
     const policy: EndpointPolicy = {
       name: template.text,
       known: true,
-      origin: stack
-        .toReversed()
-        .map((each) => each.origin)
-        .join(', '),
+      origin: strongest.map((each) => each.origin).join(', '),
       operationClass,
-      idempotentIf: idempotentIf === null ? null : createCondition(idempotentIf),
-      guardedBy: guardedBy === null ? null : createCondition(guardedBy),
-      guardedForMs: guardedFor === null ? null : ms(guardedFor),
+      idempotentIf: optional(last('idempotent_if'), createCondition),
+      guardedBy: optional(last('guarded_by'), createCondition),
+      guardedForMs: optional(last('guarded_for'), ms),
+      naturalKey: optional(last('natural_key'), createExpression),
       reconcile: operationClass === 'create' ? this.#recipes(stack, template) : [],
       answerId: last('answer_id')?.split('.') ?? DEFAULT_ID,
       stamp: this.#parts.stampsEvents ? last('stamp') : null,

@@ -155,6 +155,11 @@ export const endpointRow = z.strictObject(
       durationValue('1s', '30d'),
       'How long after the first sending the guard holds; always when left out.',
     ),
+    natural_key: text(
+      'What the upstream tells objects apart by (JSONata over the body): a later success with the same supersedes a dead letter.',
+      null,
+      EXPRESSION,
+    ),
     reconcile: key(
       listOf(reconcileEntry, 20, 'a list of reconcile entries'),
       'How to see whether a create landed whose answer was lost; they stand before the shipped ones (docs/layers/reconcile.md).',

@@ -6,6 +6,7 @@
 
 import type { Readable } from 'node:stream';
 import { Cancel } from './cancel.ts';
+import type { Fate, RunNames } from './fate.ts';
 import type { FailureKind, Sent } from './outcome.ts';
 import type { ConflictRecipe, EndpointPolicy } from './policy.ts';
 import type { RawHeaders } from './raw-headers.ts';
@@ -138,6 +139,14 @@ export interface Exchange {
   withheld: WithheldReason | null;
   /** The operation in the ledger that this call runs; null when it needs none. */
   operation: OperationRun | null;
+  /** Set when it ended as a dead letter; null otherwise. */
+  fate: Fate | null;
+  /** Nobody waits for it: it comes from the queue, a redrive or an earlier process. */
+  unattended: boolean;
+  /** `Prefer: respond-async` (RFC 7240); null when the caller waits for its answer. */
+  preference: HandOverWish | null;
+  /** Set for a call that the durable queue runs, or will run when it does not succeed; null otherwise. */
+  queue: QueueTicket | null;
   /** Told once, when this call's answer has gone out whole (true) or its client has not got all of it (false). */
   onDelivered: ((complete: boolean) => void) | null;
   /**
@@ -161,6 +170,8 @@ export interface OperationRun {
    * `reconcile` looks for it before anything is sent. Null otherwise.
    */
   readonly doubt: Doubt | null;
+  /** Under which it is found again; left out while another call runs it. */
+  readonly names?: RunNames;
 }
 
 /** What an earlier run left behind. */
@@ -250,6 +261,10 @@ export function newExchange(start: ExchangeStart): Exchange {
     looks: [],
     withheld: null,
     operation: null,
+    fate: null,
+    unattended: false,
+    preference: null,
+    queue: null,
     onDelivered: null,
     inputEnded: false,
     onInputEnded: null,

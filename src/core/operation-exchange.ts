@@ -47,6 +47,7 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
   });
   exchange.attempts.push(...operation.attempts);
   exchange.operationClass = operation.operationClass;
+  exchange.unattended = true;
   exchange.operation = {
     id: operation.id,
     recorded: true,
@@ -54,6 +55,11 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
     doubt: isInDoubt(operation)
       ? { looks: operation.looks, lostAtMs: operation.updatedAtMs, lookOnly: run.lookOnly || !operation.bodyKept }
       : null,
+    names: {
+      keyHash: operation.keyHash ?? operation.formerKeyHash,
+      fingerprint: operation.fingerprint,
+      identity: operation.identity,
+    },
   };
   return exchange;
 }

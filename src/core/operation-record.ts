@@ -6,6 +6,7 @@
  */
 
 import { type AttemptRecord, type Exchange, effectOfAttempts } from './exchange.ts';
+import type { Fate, RunNames } from './fate.ts';
 import {
   type Operation,
   type OperationChange,
@@ -21,11 +22,8 @@ import type { Effect } from './verdict.ts';
 export type EndingKind = 'succeeded' | 'released' | 'unknown';
 
 /** Whose operation a row is, and under which names it is found. */
-export interface OperationNames {
+export interface OperationNames extends RunNames {
   readonly id: string;
-  readonly keyHash: string | null;
-  readonly fingerprint: string | null;
-  readonly identity: string;
 }
 
 /** The row of a call that is about to be sent, or begins to wait for that. Times are epoch ms. */
@@ -123,6 +121,7 @@ export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unkn
 /** The final record of a run. */
 export function endingChange(exchange: Exchange, outcome: Outcome, facts: EndingFacts): OperationChange {
   const { kind, nowMs, keyed, attempts } = facts;
+  const { fate, operation } = exchange;
   const { ttlMs, holdMs } = exchange.policy.idempotency;
   const common = { updatedAtMs: nowMs, reason: outcome.verdict.reason, attempts, looks: facts.looks };
   const expiresAtMs = keyed ? facts.createdAtMs + ttlMs : nowMs + holdMs;
@@ -139,10 +138,59 @@ export function endingChange(exchange: Exchange, outcome: Outcome, facts: Ending
         ...(keyed ? { delivered: true } : {}),
       };
     case 'released':
+      if (fate !== null) {
+        // Its key is free for the caller's next try, whose success will supersede it.
+        const formerKeyHash = operation?.names?.keyHash ?? null;
+        const dead = { state: 'dead', effect: 'none', keyHash: null, formerKeyHash, expiresAtMs: null } as const;
+        return { ...common, ...fateChange(fate, nowMs), ...dead };
+      }
       return { ...common, state: 'rejected', effect: 'none', keyHash: null, expiresAtMs };
     case 'unknown': {
-      const effect = effectOf(exchange, outcome);
-      return { ...common, state: 'unknown', effect: effect === 'none' ? 'unknown' : effect, expiresAtMs: null };
+      const found = effectOf(exchange, outcome);
+      const effect = found === 'none' ? 'unknown' : found;
+      const death = fate === null ? {} : fateChange(fate, nowMs);
+      return { ...common, ...death, state: 'unknown', effect, expiresAtMs: null };
     }
   }
+}
+
+/** What makes a dead letter of a row. In doubt it stays `unknown`, so that holds and keys find it; else it is `dead`. */
+export function fateChange(fate: Fate, nowMs: number): Omit<OperationChange, 'state' | 'updatedAtMs'> {
+  return {
+    deadReason: fate.reason,
+    deadAtMs: nowMs,
+    causeId: fate.cause.id,
+    causeLabel: fate.cause.label,
+    naturalKey: fate.naturalKey,
+    resource: fate.resource,
+    configHash: fate.configHash,
+  };
+}
+
+/** The row of a call that died without one. Times are epoch ms. */
+export function deadOperationOf(
+  exchange: Exchange,
+  outcome: Outcome,
+  fate: Fate,
+  facts: {
+    readonly names: RunNames;
+    readonly nowMs: number;
+    readonly receivedAtMs: number;
+    readonly passthrough: boolean;
+  },
+): Operation {
+  const { nowMs, names, passthrough } = facts;
+  const { attempts, operation } = exchange;
+  const row = operationOf(exchange, { ...names, id: fate.id, keyHash: null }, 'reserved', nowMs, passthrough);
+  return {
+    ...row,
+    ...fateChange(fate, nowMs),
+    state: 'dead',
+    effect: effectOf(exchange, outcome),
+    reason: outcome.verdict.reason,
+    createdAtMs: facts.receivedAtMs,
+    sentAtMs: operation?.sentAtMs ?? attempts.find(({ sent }) => sent !== 'no')?.startedAtMs ?? null,
+    formerKeyHash: names.keyHash,
+    attempts: [...attempts],
+  };
 }

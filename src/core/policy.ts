@@ -189,6 +189,11 @@ export interface EndpointPolicy {
   readonly guardedBy: BodyCondition | null;
   /** How long after the first send the guard holds; null for always. */
   readonly guardedForMs: number | null;
+  /**
+   * What the upstream tells objects apart by, out of the request's body; null when the map does not say. Undefined, null,
+   * "" and an empty list mean that this request has none.
+   */
+  readonly naturalKey: Expression | null;
   /** How to see whether a lost create landed: own entries, then the shipped ones. Empty: nobody can. */
   readonly reconcile: readonly ReconcileEntry[];
   /** Where the id of the created object stands in a success: `['id']`. A list on the way means its last item. */

@@ -97,6 +97,7 @@ export class LiveRun implements HeldRun {
       recorded: this.#hasRow,
       sentAtMs: earlier?.sentAtMs ?? null,
       doubt: earlier?.doubt ?? null,
+      names,
     };
     if (earlier === null) {
       exchange.beforeSend = () => this.#putSent();
@@ -208,7 +209,7 @@ export class LiveRun implements HeldRun {
     const { store, events, finals } = this.#parts;
     const { id, keyHash } = this.names;
     const exchange = this.#exchange;
-    if (!this.#hasRow) return;
+    if (!this.#hasRow || exchange.fate?.stored === true) return;
     const attempts = exchange.attempts.slice(this.#attemptsBefore);
     if (kind === 'released' && this.sentAtMs === null) {
       // Never sent, hence nobody's business and not worth a commit on the caller's path.

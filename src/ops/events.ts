@@ -11,6 +11,7 @@ import type { DeadReason } from '../core/operation.ts';
 import type { HoldfastCode, Outcome } from '../core/outcome.ts';
 import { BoundedLabels } from './bounded-labels.ts';
 import { ContextLabels } from './context-labels.ts';
+import { DeadLetterEvents } from './dead-letter-events.ts';
 import type { Log } from './log.ts';
 import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
 import { unmappedEntry } from './unmapped-entry.ts';
@@ -53,12 +54,14 @@ export class Events {
   readonly #unmappedLoggedAt = new Map<string, number>();
   /** Calls by `Holdfast-Context`. */
   readonly contextLabels: ContextLabels;
+  readonly deadLetters: DeadLetterEvents;
   #listener: ((event: OperatorEvent) => void) | null = null;
 
   constructor(log: Log, metrics: Metrics) {
     this.#log = log;
     this.#metrics = metrics;
     this.contextLabels = new ContextLabels(metrics);
+    this.deadLetters = new DeadLetterEvents(log, metrics);
   }
 
   /** Tells what an operator may have to hear of; called on the way of a call, so it must neither wait nor throw. */
@@ -191,10 +194,8 @@ export class Events {
 
   /** A call that failed for good is kept. */
   deadLettered(exchange: Exchange, reason: DeadReason, cause: CauseGroup, operation: string): void {
-    const endpoint = exchange.policy.name;
-    this.#metrics.deadLetters.inc({ endpoint, cause: reason });
+    this.deadLetters.kept(exchange, reason, cause.id, operation);
     this.#listener?.({ kind: 'dead_letter', reason, cause });
-    this.#log.warn({ event: 'dead_letter', id: exchange.id, endpoint, operation, reason, group: cause.id });
   }
 
   /** A notification target was told, or could not be; `why` never has the URL. */

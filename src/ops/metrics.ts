@@ -134,6 +134,18 @@ function ledgerMetrics(registers: Registry[]) {
       labelNames: ['endpoint', 'cause'] as const,
       registers,
     }),
+    deadLettersLost: new Counter({
+      name: 'holdfast_dead_letters_lost_total',
+      help: 'Calls that should have been kept as dead letters and are not, because the ledger was unavailable.',
+      labelNames: ['endpoint'] as const,
+      registers,
+    }),
+    deadLettersEvicted: new Counter({
+      name: 'holdfast_dead_letters_evicted_total',
+      help: 'Dead letters that retention took, counted before they go, by why: age, count, bytes.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     notifications: new Counter({
       name: 'holdfast_notifications_total',
       help: 'Messages to the targets of notify, by what became of them: sent, failed, dropped.',

@@ -63,7 +63,7 @@ export class DeadLedger {
   }
 
   supersede(success: Success): Superseded {
-    const { id, scope, endpoint, keyHash, naturalKey, identity, nowMs } = success;
+    const { id, scope, endpoint, keyHash, naturalKey, identity, sentAtMs, nowMs } = success;
     const row =
       (keyHash === null
         ? undefined
@@ -78,9 +78,10 @@ export class DeadLedger {
         : this.#statements
             .run(
               `SELECT n, id FROM operations WHERE natural_key = ? AND scope = ? AND endpoint = ?
-               AND state IN ('dead', 'unknown') AND dead_reason IS NOT NULL AND id <> ? ORDER BY n LIMIT 1`,
+               AND state IN ('dead', 'unknown') AND dead_reason IS NOT NULL AND dead_at_ms <= ? AND id <> ?
+               ORDER BY n LIMIT 1`,
             )
-            .get(naturalKey, scope, endpoint, id));
+            .get(naturalKey, scope, endpoint, sentAtMs, id));
     if (row !== undefined) {
       this.#statements
         .run("UPDATE operations SET state = 'superseded', superseded_by = ?, updated_at_ms = ? WHERE n = ?")

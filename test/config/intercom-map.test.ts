@@ -85,7 +85,10 @@ describe('the shipped map covers the API', () => {
   });
 
   it('only known keys stand in rows and entries', () => {
-    const rowKeys = 'match class answer answer_id stamp reconcile whole timeout errors idempotent_if guarded_by guarded_for'.split(' ');
+    const rowKeys =
+      'match class answer answer_id stamp natural_key reconcile whole timeout errors idempotent_if guarded_by guarded_for'.split(
+        ' ',
+      );
     for (const row of map.operations) {
       expect(rowKeys).toEqual(expect.arrayContaining(Object.keys(row)));
       expect(['read', 'idempotent', 'create']).toContain(row.class);

@@ -128,7 +128,10 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     it('lets one of two win that change the same row at once', async () => {
       await store.insert(row({ id: 'a', state: 'dead' }));
       const change = { state: 'redriving', updatedAtMs: 1 } as const;
-      expect(await Promise.all([store.change('a', change), store.change('a', change)])).toEqual([true, false]);
+      expect(await Promise.all([store.change('a', change, ['dead']), store.change('a', change, ['dead'])])).toEqual([
+        true,
+        false,
+      ]);
     });
 
     it('§6: finds an operation under its key in its scope, until the key is released', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DeadFilter, DeadLimits } from '../../src/core/dead-letters.ts';
+import type { DeadFilter, DeadLimits, Success } from '../../src/core/dead-letters.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import type { Store } from '../../src/core/store.ts';
 import { attempt, NOW_MS, row } from './rows.ts';
@@ -18,18 +18,22 @@ export function dead(given: Partial<Operation> & Pick<Operation, 'id'>): Operati
   });
 }
 
-const success = (given: Partial<Operation> = {}) => ({
+const success = (given: Partial<Success> = {}): Success => ({
   id: 'later',
   scope: 'scope-a',
   endpoint: 'POST /contacts',
   keyHash: null,
   naturalKey: null,
   identity: 'another',
+  sentAtMs: NOW_MS + 1,
   nowMs: NOW_MS + 5,
   ...given,
 });
 
 const LOOSE: DeadLimits = { beforeMs: 0, maxEntries: 1000, maxBytes: 1e9 };
+
+const ids = async (opened: Store, filter: DeadFilter): Promise<string[]> =>
+  (await opened.listDead(filter, null, 100)).letters.map(({ id }) => id);
 
 /** What every store keeps of the promises about dead letters. */
 export function deadLetterContract(name: string, open: () => Promise<Store> | Store): void {
@@ -38,9 +42,6 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
     for (const each of rows) await opened.keepDead(each);
     return opened;
   };
-  const ids = async (opened: Store, filter: DeadFilter): Promise<string[]> =>
-    (await opened.listDead(filter, null, 100)).letters.map(({ id }) => id);
-
   describe(`${name} keeps the contract of dead letters:`, () => {
     it('gives back what was kept, whole', async () => {
       const kept = dead({ id: 'a', naturalKey: 'n', formerKeyHash: 'f', lane: 'l', resource: 'r', handedOver: true });
@@ -162,6 +163,7 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
         dead({ id: 'b', naturalKey: 'n' }),
       );
       expect(await opened.supersede(success({ naturalKey: 'n', endpoint: 'POST /notes' }))).toEqual(NOTHING);
+      expect(await opened.supersede(success({ naturalKey: 'n', sentAtMs: NOW_MS - 1 }))).toEqual(NOTHING);
       expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual({ superseded: 'b', maybe: null });
       expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual(NOTHING);
     });

@@ -32,13 +32,17 @@ export function rankOf({ state, deadReason }: Operation): number {
 /** The row that a success makes needless, and an equal one that it marks. */
 export function supersededIn(
   rows: readonly Operation[],
-  { id, scope, endpoint, keyHash, naturalKey, identity }: Success,
+  { id, scope, endpoint, keyHash, naturalKey, identity, sentAtMs }: Success,
 ): { needless: Operation | undefined; equal: Operation | undefined } {
   const dead = rows.filter((row) => row.deadReason !== null && row.scope === scope && row.id !== id);
   const open = dead.filter(({ state }) => state === 'dead' || state === 'unknown');
   const byKey = dead.find((row) => row.state === 'dead' && keyHash !== null && row.formerKeyHash === keyHash);
   const byNature = open.find(
-    (row) => naturalKey !== null && row.naturalKey === naturalKey && row.endpoint === endpoint,
+    (row) =>
+      naturalKey !== null &&
+      row.naturalKey === naturalKey &&
+      row.endpoint === endpoint &&
+      (row.deadAtMs ?? Infinity) <= sentAtMs,
   );
   const equal = open.find((row) => row.identity === identity && row.maybeSupersededBy === null);
   return { needless: byKey ?? byNature, equal };

@@ -1,0 +1,99 @@
+/**
+ * When a success makes a dead letter needless (semantics §9). "The same" is told by keys that both have: the idempotency
+ * key, or the natural key, by which the upstream itself tells objects apart. A natural key is only given where it is safe
+ * to forget the older request: what an idempotent write leaves out of its body it may leave as it was, so the names of its
+ * members are part of the key, and an update of the plan never stands for a lost update of the name.
+ *
+ * The obvious other choice, the resource's path alone, would call a lost field saved because another one was.
+ */
+
+import { hash } from 'node:crypto';
+import type { DeadCount } from './dead-letters.ts';
+import type { Exchange } from './exchange.ts';
+import type { OperationState } from './operation.ts';
+
+const SHAPE_DEPTH = 3;
+
+/** What of a request goes into its natural key. */
+export interface NaturalFacts {
+  readonly operationClass: 'create' | 'idempotent';
+  /** A create that the upstream refuses a second time. */
+  readonly guarded: boolean;
+  /** What the map's `natural_key` gives for this body; undefined when it gives none or there is no such entry. */
+  readonly mapped: unknown;
+  /** The body as JSON; null when it is none. */
+  readonly document: unknown;
+  /** Of the whole request: the natural key of what nothing else is known of. */
+  readonly identity: string;
+}
+
+/** The natural key, 64 hex digits; null for a create that nothing tells apart. */
+export function naturalKeyOf({ scope, policy, target }: Exchange, facts: NaturalFacts): string | null {
+  const { operationClass, guarded, mapped, document, identity } = facts;
+  if (operationClass === 'create' && !guarded) return null;
+  const parts: unknown[] = [scope, policy.name, target];
+  const isNamedByPath = policy.name.includes('{');
+  if (isUsable(mapped)) parts.push('mapped', mapped);
+  else if (operationClass === 'create' || !isNamedByPath) return natural([...parts, 'equal', identity]);
+  if (operationClass === 'idempotent') parts.push(document === null ? identity : shapeOf(document, SHAPE_DEPTH));
+  return natural(parts);
+}
+
+/** A value that names something. */
+function isUsable(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
+}
+
+function natural(parts: readonly unknown[]): string {
+  return hash('sha256', JSON.stringify(parts), 'hex');
+}
+
+/** Names of members, sorted, without their values. */
+function shapeOf(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || depth === 0) return 0;
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return members.map(([name, member]) => [name, shapeOf(member, depth - 1)]);
+}
+
+/**
+ * How many dead letters there are, as far as is known without asking the store: what successes look at, nearly all of which
+ * meet none. Counts run high between two refreshes and never low, so that none is overlooked.
+ */
+export class DeadTally {
+  #counts: readonly DeadCount[] = [];
+  /** Rows that a success may make needless, by endpoint; null until the store was asked. */
+  #open: Map<string, number> | null = null;
+
+  /** Takes what the store counted. */
+  refresh(counts: readonly DeadCount[]): void {
+    this.#counts = counts;
+    this.#open = new Map();
+    for (const { endpoint, state, rows } of counts) {
+      if (state !== 'discarded' && state !== 'superseded' && state !== 'succeeded') this.#add(endpoint, rows);
+    }
+  }
+
+  /** One more. */
+  added(endpoint: string): void {
+    this.#add(endpoint, 1);
+  }
+
+  /** Whether the store has to be asked. */
+  mayHave(endpoint: string): boolean {
+    return this.#open === null || (this.#open.get(endpoint) ?? 0) > 0;
+  }
+
+  /** Rows and bytes by state, as of the last refresh. */
+  byState(): ReadonlyMap<OperationState, { rows: number; bytes: number }> {
+    const states = new Map<OperationState, { rows: number; bytes: number }>();
+    for (const { state, rows, bytes } of this.#counts) {
+      const sum = states.get(state) ?? { rows: 0, bytes: 0 };
+      states.set(state, { rows: sum.rows + rows, bytes: sum.bytes + bytes });
+    }
+    return states;
+  }
+
+  #add(endpoint: string, rows: number): void {
+    this.#open?.set(endpoint, (this.#open.get(endpoint) ?? 0) + rows);
+  }
+}

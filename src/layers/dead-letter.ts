@@ -1,0 +1,133 @@
+/**
+ * Keeps what failed for good (semantics §9), and takes back what a later success made needless. It stands inside the
+ * deadline, so that it sees true endings and not what callers were told early, and outside everything that tries again.
+ * What it keeps is durable before the caller is answered. A store that will not have it changes no answer: the loss is
+ * logged and counted, for the caller still has its error. A row that the ledger has already is not written here: the fate
+ * stands on the exchange, and the one final record of the operation carries it.
+ */
+
+import { causeFacts, causeGroup } from '../core/cause-group.ts';
+import { deadReason } from '../core/dead-letter.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { Fate, RunNames } from '../core/fate.ts';
+import { bodyHashes, identityOf, smallBodyHashes } from '../core/fingerprint.ts';
+import { deadOperationOf } from '../core/operation-record.ts';
+import type { Outcome } from '../core/outcome.ts';
+import { resourceOf } from '../core/resource.ts';
+import type { Layer } from '../core/service.ts';
+import type { Store } from '../core/store.ts';
+import { type DeadTally, naturalKeyOf } from '../core/supersede.ts';
+import type { Clock } from '../ops/clock.ts';
+import type { Events } from '../ops/events.ts';
+import { jsonOf, operationClassOf } from './operation-class.ts';
+
+/** What the layer is made of. */
+export interface DeadLetterParts {
+  readonly store: Pick<Store, 'keepDead' | 'supersede'>;
+  readonly clock: Clock;
+  readonly events: Pick<Events, 'deadLettered' | 'deadLetters' | 'bug'>;
+  readonly newId: () => string;
+  readonly passthrough: () => boolean;
+  /** Of the configuration in force. */
+  readonly configHash: () => string;
+  readonly dead: DeadTally;
+}
+
+/** Keeps dead letters. Reads pass by, unless the endpoint keeps them too. */
+export function deadLetter(parts: DeadLetterParts): Layer {
+  return (inner) => (exchange) => {
+    const { operationClass, deadLetter: policy, mode } = exchange.policy;
+    if (mode === 'observe' || (operationClass === 'read' && policy.writesOnly)) return inner(exchange);
+    return inner(exchange).then((outcome) => ended(parts, exchange, outcome));
+  };
+}
+
+function ended(parts: DeadLetterParts, exchange: Exchange, outcome: Outcome): Outcome | Promise<Outcome> {
+  if (outcome.settled !== undefined) {
+    return { ...outcome, settled: outcome.settled.then((last) => ended(parts, exchange, last)) };
+  }
+  if (outcome.verdict.class === 'ok') {
+    if (parts.dead.mayHave(exchange.policy.name)) void supersede(parts, exchange);
+    return outcome;
+  }
+  const isGone = exchange.cancel.aborted && exchange.cancel.reason === 'client_gone';
+  const reason = deadReason(exchange, outcome, exchange.unattended || isGone ? 'nobody' : 'caller');
+  if (reason === null) return outcome;
+  return keep(parts, exchange, outcome, reason).then(() => outcome);
+}
+
+async function keep(
+  parts: DeadLetterParts,
+  exchange: Exchange,
+  outcome: Outcome,
+  reason: Fate['reason'],
+): Promise<void> {
+  const { clock, store, events, dead } = parts;
+  const { policy, operation } = exchange;
+  const cause = causeGroup(causeFacts(policy.name, exchange.attempts, outcome));
+  try {
+    const names = await namesOf(exchange);
+    const fate: Fate = {
+      id: operation?.id ?? parts.newId(),
+      reason,
+      cause,
+      naturalKey: await naturalKey(exchange, names),
+      resource: resourceOf(exchange),
+      configHash: parts.configHash(),
+      stored: operation?.recorded !== true,
+    };
+    if (fate.stored) {
+      const nowMs = clock.wall();
+      const receivedAtMs = nowMs - Math.round(clock.now() - exchange.receivedAtMs);
+      const facts = { names, nowMs, receivedAtMs, passthrough: parts.passthrough() };
+      const id = await store.keepDead(deadOperationOf(exchange, outcome, fate, facts));
+      exchange.fate = { ...fate, id };
+    } else {
+      exchange.fate = fate;
+    }
+    dead.added(policy.name);
+    events.deadLettered(exchange, reason, cause, exchange.fate.id);
+  } catch (error) {
+    events.deadLetters.lost(exchange, reason, error);
+  }
+}
+
+/** Nobody waits for it, and nothing depends on it: a row that stays is seen, and a redrive asks again. */
+async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<void> {
+  try {
+    const names = await namesOf(exchange);
+    const nowMs = parts.clock.wall();
+    const { operation, attempts, policy, scope } = exchange;
+    const id = operation?.id ?? exchange.id;
+    const done = await parts.store.supersede({
+      id,
+      scope,
+      endpoint: policy.name,
+      keyHash: names.keyHash,
+      naturalKey: await naturalKey(exchange, names),
+      identity: names.identity,
+      sentAtMs: operation?.sentAtMs ?? attempts[0]?.startedAtMs ?? nowMs,
+      nowMs,
+    });
+    if (done.superseded !== null || done.maybe !== null) parts.events.deadLetters.superseded(exchange, id, done);
+  } catch (error) {
+    parts.events.deadLetters.notAsked(error);
+  }
+}
+
+async function namesOf(exchange: Exchange): Promise<RunNames> {
+  const given = exchange.operation?.names;
+  if (given !== undefined) return given;
+  const hashes = smallBodyHashes(exchange.body, false) ?? (await bodyHashes(exchange.body, false));
+  return { keyHash: null, fingerprint: null, identity: identityOf(exchange, hashes) };
+}
+
+async function naturalKey(exchange: Exchange, { identity }: RunNames): Promise<string | null> {
+  const { policy } = exchange;
+  const operationClass = await operationClassOf(exchange);
+  if (operationClass === 'read' || (operationClass === 'create' && policy.guardedBy === null)) return null;
+  const document = jsonOf(exchange.body);
+  const guarded = policy.guardedBy !== null && (await policy.guardedBy.holds(document));
+  const mapped = policy.naturalKey === null ? undefined : await policy.naturalKey.evaluate(document);
+  return naturalKeyOf(exchange, { operationClass, guarded, mapped, document, identity });
+}
