@@ -38,11 +38,11 @@ export const TRANSITIONS: Readonly<Record<OperationState, readonly OperationStat
   unknown: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead', 'redriving', 'discarded', 'superseded'],
   waiting: ['sent', 'succeeded', 'rejected', 'unknown', 'waiting', 'dead', 'discarded'],
   dead: ['dead', 'redriving', 'discarded', 'superseded'],
-  redriving: ['sent', 'succeeded', 'unknown', 'dead', 'superseded'],
+  redriving: ['redriving', 'sent', 'succeeded', 'unknown', 'dead', 'superseded'],
   succeeded: ['succeeded'],
   rejected: [],
   discarded: [],
-  superseded: [],
+  superseded: ['redriving'],
 };
 
 /** The answer that a replay gives. */

@@ -65,7 +65,11 @@ function runOne(ledgers: Ledgers, request: Request, bodies: readonly (Uint8Array
   }
 }
 
-function dispatch({ ledger, dead }: Ledgers, request: Request, bodies: readonly (Uint8Array | null)[]): Result {
+function dispatch(
+  { ledger, dead, redrives }: Ledgers,
+  request: Request,
+  bodies: readonly (Uint8Array | null)[],
+): Result {
   switch (request[0]) {
     case 'insert':
       return ledger.insert(request[1], bodies[0] ?? null, bodies[1] ?? null) as undefined;
@@ -111,6 +115,8 @@ function dispatch({ ledger, dead }: Ledgers, request: Request, bodies: readonly 
       return dead.evictable(request[1], request[2]);
     case 'evict':
       return dead.evict(request[1]);
+    case 'redrives':
+      return redrives.run(request[1]) as Result;
   }
 }
 

@@ -1,3 +1,5 @@
+import { REDRIVES_SCHEMA } from './redrives-schema.ts';
+
 /** Marks a SQLite file as a ledger of ours ("HLDF"). */
 export const APPLICATION_ID = 0x48_4c_44_46;
 
@@ -139,4 +141,5 @@ export const MIGRATIONS: readonly string[] = [
     ${COUNTED_IN};
   END;
   `,
+  REDRIVES_SCHEMA,
 ];

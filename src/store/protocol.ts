@@ -15,6 +15,7 @@ import type {
   Superseded,
 } from '../core/dead-letters.ts';
 import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
+import type { Redrive, RedriveRow, RowResult } from '../core/redrive.ts';
 import type { GateState, OpenOperation } from '../core/store.ts';
 import type { Value } from './columns.ts';
 
@@ -62,7 +63,23 @@ export type Request =
   | readonly ['countDead']
   | readonly ['purgeDead', DeadFilter, cursor: number | null]
   | readonly ['evictable', DeadLimits, limit: number]
-  | readonly ['evict', ids: readonly string[]];
+  | readonly ['evict', ids: readonly string[]]
+  | readonly ['redrives', RedriveRequest];
+
+/** A call of `RedriveStore`. */
+export type RedriveRequest =
+  | { readonly does: 'put'; readonly redrive: Redrive }
+  | { readonly does: 'addRows'; readonly id: string; readonly operations: readonly string[] }
+  | { readonly does: 'settleRow'; readonly id: string; readonly row: RedriveRow }
+  | { readonly does: 'get' | 'counts' | 'remove'; readonly id: string }
+  | { readonly does: 'list'; readonly limit: number }
+  | {
+      readonly does: 'rows';
+      readonly id: string;
+      readonly afterN: number;
+      readonly limit: number;
+      readonly pending: boolean;
+    };
 
 /** What `keepDead` compares. */
 export interface KeptFacts extends Pick<Operation, 'id' | 'scope' | 'identity' | 'formerKeyHash' | 'causeId'> {
@@ -100,7 +117,11 @@ export type Result =
   | readonly DeadGroupPart[]
   | readonly (readonly string[])[]
   | readonly DeadCount[]
-  | readonly Evictable[];
+  | readonly Evictable[]
+  | Redrive
+  | readonly Redrive[]
+  | readonly RedriveRow[]
+  | Readonly<Record<RowResult, number>>;
 
 /** How one request of a batch ended. */
 export type Ending =

@@ -3,6 +3,7 @@ import type { GateState, OpenOperation, Store, StoreHealth } from '../core/store
 import type { Clock } from '../ops/clock.ts';
 import { SqliteDeadLetters } from './dead-letters.ts';
 import type { Keys } from './keys.ts';
+import { SqliteRedrives } from './redrives.ts';
 import { pack, packChange, packInsert } from './requests.ts';
 import { StoreThread } from './thread.ts';
 
@@ -36,10 +37,12 @@ export async function openStore(parts: StoreParts): Promise<SqliteStore> {
 
 /** The port on SQLite: every call is a request to the thread. */
 export class SqliteStore extends SqliteDeadLetters implements Store {
+  readonly redrives: SqliteRedrives;
   readonly #thread: StoreThread;
 
   constructor(thread: StoreThread) {
     super(thread);
+    this.redrives = new SqliteRedrives(thread);
     this.#thread = thread;
   }
 
