@@ -9,7 +9,7 @@ const HERE = import.meta.dirname;
 const MAIN = { packed: join(HERE, '..', 'dist', 'main.js'), source: join(HERE, '..', 'src', 'main.ts') };
 
 /** Node flags that Holdfast ships with; every contestant on Node gets them. */
-const SHIPPED_FLAGS = ['--max-semi-space-size=4'];
+const SHIPPED_FLAGS = ['--max-semi-space-size=8'];
 
 /** A proxy that runs. */
 export interface Contestant {

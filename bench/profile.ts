@@ -40,7 +40,7 @@ process.exit(0);
 
 async function profiled(name: string, start: (flags: readonly string[]) => Promise<Contestant>): Promise<Costs> {
   const directory = join(scratch, name);
-  const { port, child } = await start(['--max-semi-space-size=4', '--cpu-prof', `--cpu-prof-dir=${directory}`]);
+  const { port, child } = await start(['--max-semi-space-size=8', '--cpu-prof', `--cpu-prof-dir=${directory}`]);
   const common = { kind: 'closed', port, connections: 64, workload, rampMs: 0, measureMs: 0 } as const;
   await load.run({ ...common, requests: LOAD_REQUESTS, pid: null });
   const ended = new Promise((resolve) => child.process.once('exit', resolve));

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env -S node --max-semi-space-size=8
 /**
  * Command line and process: the only file that touches `process`. It hands what a command may use over as `Io`, so that
  * every command runs in tests without a process of its own.

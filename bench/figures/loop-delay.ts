@@ -11,7 +11,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 const PRELOAD = join(import.meta.dirname, '..', 'loop-delay.ts');
 
 export async function loopDelay(bench: Bench): Promise<readonly Figure[]> {
-  const flags = ['--max-semi-space-size=4', '--import', PRELOAD];
+  const flags = ['--max-semi-space-size=8', '--import', PRELOAD];
   const holdfast = await startHoldfast(bench.upstream.port, { flags });
   await warmUp(bench, holdfast);
   const { perSecond } = await slice(bench, holdfast, READ, 64);

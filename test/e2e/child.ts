@@ -93,7 +93,7 @@ export function started(command: string, args: readonly string[], env: Readonly<
 
 /** Starts `node src/main.ts` with arguments; killed with the test. */
 export function holdfast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
-  return started(process.execPath, ['--max-semi-space-size=4', MAIN, ...args], env);
+  return started(process.execPath, ['--max-semi-space-size=8', MAIN, ...args], env);
 }
 
 /** A `serve` that listens. */

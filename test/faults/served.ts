@@ -28,7 +28,7 @@ export async function serve(upstream: string, yaml: string): Promise<Served> {
   const config = join(folder, 'holdfast.yaml');
   writeFileSync(config, yaml);
   const flags = ['--config', config, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--upstream', upstream];
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', MAIN, 'serve', ...flags], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=8', MAIN, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));

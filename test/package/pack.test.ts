@@ -70,7 +70,7 @@ it('holds plain JavaScript, the map and the papers, and nothing of the workshop'
 
 it('starts with the line that finds Node and bounds its memory', () => {
   const [first] = readFileSync(inFolder('node_modules/holdfast/dist/main.js'), 'utf8').split('\n');
-  expect(first).toBe('#!/usr/bin/env -S node --max-semi-space-size=4');
+  expect(first).toBe('#!/usr/bin/env -S node --max-semi-space-size=8');
 });
 
 it('brings no development dependency and no Node of its own', () => {

@@ -17,7 +17,7 @@ export class KilledProxy {
 
   /** Starts it; resolves with its URL when it listens, rejects when it ends first. */
   start(listen: string): Promise<string> {
-    const child = spawn(process.execPath, ['--max-semi-space-size=4', MAIN, ...this.#args, '--listen', listen], {
+    const child = spawn(process.execPath, ['--max-semi-space-size=8', MAIN, ...this.#args, '--listen', listen], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { PATH: process.env['PATH'] ?? '' },
     });
