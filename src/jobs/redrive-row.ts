@@ -1,0 +1,178 @@
+/**
+ * One row of a redrive: read, taken, tried once, written down. It is taken by its state (`redriving`), so that no two
+ * redrives, no recovery and no caller run it at once, and marked `sent` before the wire like every operation: after a crash
+ * the ledger says how far it came. What ends it, its new state and its result, is one commit.
+ */
+
+import type { Exchange } from '../core/exchange.ts';
+import type { Operation, StoredAnswer } from '../core/operation.ts';
+import { exchangeOfOperation } from '../core/operation-exchange.ts';
+import { type Outcome, streamOf } from '../core/outcome.ts';
+import { answerIdOf } from '../core/reconcile.ts';
+import { isDetectable } from '../core/recovery.ts';
+import { planRow, type Redrive, type RedriveRow, type RedriveStore, type RowResult } from '../core/redrive.ts';
+import { rowEnding, stateBefore } from '../core/redrive-ending.ts';
+import type { Service } from '../core/service.ts';
+import type { EndpointMatch, Settings } from '../core/settings.ts';
+import type { Store } from '../core/store.ts';
+import type { Clock } from '../ops/clock.ts';
+
+/** What rows are run with. */
+export interface RedriveRowParts {
+  readonly store: Pick<Store, 'get' | 'change'>;
+  readonly redrives: Pick<RedriveStore, 'settleRow'>;
+  readonly settings: () => Settings;
+  readonly newId: () => string;
+  /** The way into the stack that no client waits for. */
+  readonly enter: Service;
+  /** Short name of an `Authorization`, for pacing and logs. */
+  readonly nameCredential: (authorization: string) => string;
+}
+
+/** A row that is to be tried. */
+export interface TakenRow {
+  readonly row: RedriveRow;
+  readonly operation: Operation;
+  readonly exchange: Exchange;
+  readonly precaution: boolean;
+}
+
+/** What became of a row; null: its turn comes again. */
+export interface RowEnd {
+  readonly result: RowResult;
+  readonly failed: boolean | null;
+}
+
+/** Behind every live call. */
+const PRIORITY = 7;
+const ID_BYTES_MAX = 64 * 1024;
+
+/** Runs the rows of one redrive. Rejects with `StoreUnavailable`. */
+export class RedriveRows {
+  readonly #parts: RedriveRowParts;
+  readonly #clock: Clock;
+  readonly #redrive: Pick<Redrive, 'id' | 'force'>;
+  /** An `Authorization` in the place of the stored ones; null for none. */
+  readonly #credential: string | null;
+
+  constructor(parts: RedriveRowParts, clock: Clock, redrive: Pick<Redrive, 'id' | 'force'>, credential: string | null) {
+    this.#parts = parts;
+    this.#clock = clock;
+    this.#redrive = redrive;
+    this.#credential = credential;
+  }
+
+  /** The operation of a row that wants to be tried, or the end of one that does not. */
+  async look(row: RedriveRow): Promise<Operation | RowEnd> {
+    const operation = await this.#parts.store.get(row.operation);
+    if (operation === null) return this.#pass(row, 'skipped', 'is gone');
+    const { state, redriveId, reason } = operation;
+    if (redriveId === this.#redrive.id && reason !== 'interrupted') {
+      // Tried before a crash, which took the note of it.
+      if (state === 'succeeded' || state === 'dead' || state === 'unknown') return this.#pass(row, state, reason);
+    }
+    const { redrive } = this.#parts.settings();
+    const nowMs = this.#clock.wall();
+    const plan = planRow(operation, { force: this.#redrive.force, maxAgeMs: redrive.maxAgeMs, nowMs });
+    if (plan.kind !== 'run') return this.#pass(row, plan.kind, plan.why);
+    if (this.#match(operation).policy.mode === 'observe') return this.#pass(row, 'skipped', 'mode observe');
+    return operation;
+  }
+
+  /** Takes a row; its end when somebody else was first. */
+  async take(row: RedriveRow, operation: Operation): Promise<TakenRow | RowEnd> {
+    const { id, state } = operation;
+    const change = { state: 'redriving', updatedAtMs: this.#clock.wall(), redriveId: this.#redrive.id } as const;
+    const taken = await this.#parts.store.change(id, change, [state]);
+    if (!taken) return this.#pass(row, 'skipped', 'somebody else runs it');
+    const match = this.#match(operation);
+    const precaution = this.#wantsLook(operation, match);
+    return { row, operation, precaution, exchange: this.#exchangeOf(operation, match, precaution) };
+  }
+
+  /** Tries it. Null when the process stopped before anything was sent: the row is as it was. */
+  async run(taken: TakenRow): Promise<RowEnd | null> {
+    const { exchange, operation, row, precaution } = taken;
+    const early = await this.#parts.enter(exchange);
+    const outcome = (await early.settled) ?? early;
+    const nowMs = this.#clock.wall();
+    const answer = this.#answerOf(outcome);
+    const isUntouched = exchange.attempts.length === operation.attempts.length;
+    if (isUntouched && exchange.cancel.reason === 'shutdown' && outcome.verdict.class !== 'ok') {
+      await this.#parts.store.change(operation.id, {
+        state: stateBefore(operation),
+        updatedAtMs: operation.updatedAtMs,
+      });
+      return null;
+    }
+    const answerId = idIn(answer, exchange.policy.answerId);
+    const ending = rowEnding(exchange, outcome, { operation, precaution, nowMs, answer, answerId });
+    await Promise.all([
+      this.#parts.store.change(operation.id, ending.change, ['redriving', 'sent']),
+      this.#settle(row, ending.result, ending.detail, nowMs),
+    ]);
+    return ending;
+  }
+
+  async #pass(row: RedriveRow, result: RowResult, detail: string): Promise<RowEnd> {
+    await this.#settle(row, result, detail, this.#clock.wall());
+    return { result, failed: null };
+  }
+
+  #settle(row: RedriveRow, result: RowResult, detail: string, atMs: number): Promise<void> {
+    return this.#parts.redrives.settleRow(this.#redrive.id, { ...row, result, detail, atMs });
+  }
+
+  #match({ method, target }: Operation): EndpointMatch {
+    const query = target.indexOf('?');
+    return this.#parts.settings().match(method, query === -1 ? target : target.slice(0, query));
+  }
+
+  /** Of an old create nobody knows what was done about it meanwhile: where something can be seen, it is looked first. */
+  #wantsLook({ operationClass, effect, createdAtMs }: Operation, { policy }: EndpointMatch): boolean {
+    const isOld = this.#clock.wall() - createdAtMs > policy.idempotency.ttlMs;
+    return isOld && operationClass === 'create' && effect === 'none' && isDetectable(policy);
+  }
+
+  #exchangeOf(operation: Operation, match: EndpointMatch, precaution: boolean): Exchange {
+    const { store, settings, newId, nameCredential } = this.#parts;
+    const nowMs = this.#clock.now();
+    const isOurs = settings().upstream.credentials.kind !== 'passthrough';
+    const credential = isOurs ? null : (this.#credential ?? operation.credential);
+    const ref = isOurs ? 'own' : this.#credential === null ? operation.credentialRef : nameCredential(this.#credential);
+    // One look is enough for what was never sent: it is another's work that is looked for.
+    const doubted = {
+      sentAtMs: operation.createdAtMs,
+      effect: 'unknown',
+      looks: Math.max(operation.looks, 1),
+    } as const;
+    const run = { id: newId(), nowMs, deadlineAtMs: nowMs + match.policy.timeout.totalMs, priority: PRIORITY };
+    const exchange = exchangeOfOperation(
+      { ...operation, credential, credentialRef: ref, ...(precaution ? doubted : {}) },
+      match,
+      { ...run, lookOnly: false },
+    );
+    exchange.beforeSend = async () => {
+      const sentMs = this.#clock.wall();
+      const sentAtMs = operation.sentAtMs ?? sentMs;
+      const sent = { state: 'sent', updatedAtMs: sentMs, sentAtMs, effect: 'unknown', reason: 'sent' } as const;
+      if (!(await store.change(operation.id, sent, ['redriving']))) throw new Error('the row is not ours any more');
+      exchange.beforeSend = null;
+    };
+    return exchange;
+  }
+
+  #answerOf(outcome: Outcome): StoredAnswer | null {
+    streamOf(outcome)?.discard();
+    if (outcome.kind !== 'answered' || outcome.verdict.class !== 'ok') return null;
+    const { status, headers, body } = outcome;
+    const { storedAnswerBytes } = this.#parts.settings().limits;
+    const bytes = body.kind === 'bytes' && body.bytes.length <= storedAnswerBytes ? Buffer.from(body.bytes) : null;
+    return { status, headers, body: bytes };
+  }
+}
+
+function idIn(answer: StoredAnswer | null, path: readonly string[]): string | null {
+  const bytes = answer?.body ?? null;
+  return bytes === null || bytes.length === 0 || bytes.length > ID_BYTES_MAX ? null : answerIdOf(path, bytes);
+}

@@ -1,0 +1,197 @@
+/**
+ * One redrive on its way: takes rows in order, no faster than its share of their token's quota, no two of one resource at
+ * once, and watches how they end (`core/redrive-pace.ts`). Everything that outlives the process is in the ledger; what is
+ * here is only how fast and how far.
+ */
+
+import {
+  type Redrive,
+  type RedriveRow,
+  type RedriveState,
+  type RedriveStore,
+  type RowResult,
+  ratePerSecond,
+} from '../core/redrive.ts';
+import { beginPace, nextPace, type Pace, type PaceEvent, roomOf } from '../core/redrive-pace.ts';
+import { resourceOf } from '../core/resource.ts';
+import type { QuotaStatus } from '../core/status.ts';
+import { StoreUnavailable } from '../core/store.ts';
+import type { Clock } from '../ops/clock.ts';
+import type { RedriveEvents } from '../ops/redrive-events.ts';
+import { type RedriveRowParts, RedriveRows, type RowEnd, type TakenRow } from './redrive-row.ts';
+
+/** What a run is made of. */
+export interface RedriveRunParts extends RedriveRowParts {
+  readonly redrives: RedriveStore;
+  readonly quotas: () => readonly QuotaStatus[];
+  readonly events: RedriveEvents;
+}
+
+const AT_ONCE_MAX = 16;
+const PAGE = 200;
+/** Rows that may go together after a pause of the event loop, so that the rate is kept. */
+const BURST_MS = 200;
+
+/** A redrive that is not over. */
+export class RedriveRun {
+  readonly #parts: RedriveRunParts;
+  readonly #clock: Clock;
+  readonly #head: Redrive;
+  readonly #counts: Record<RowResult, number>;
+  #credential: string | null;
+  #pace: Pace;
+  #updatedAtMs: number;
+  readonly #running = new Map<TakenRow, string | null>();
+  #page: RedriveRow[] = [];
+  #afterN = 0;
+  /** Monotonic ms: when the next row may go. */
+  #freeAtMs = 0;
+  #wake: () => void = () => {};
+
+  constructor(parts: RedriveRunParts, clock: Clock, redrive: Redrive, credential: string | null) {
+    this.#parts = parts;
+    this.#clock = clock;
+    this.#head = redrive;
+    this.#counts = { ...redrive.counts };
+    this.#credential = credential;
+    this.#updatedAtMs = redrive.updatedAtMs;
+    this.#pace =
+      redrive.state === 'paused'
+        ? { kind: 'paused', by: 'person', why: redrive.why ?? '' }
+        : beginPace(Math.min(redrive.canary, redrive.rows));
+  }
+
+  /** As it is now. */
+  show(): Redrive {
+    const why = this.#pace.kind === 'paused' ? this.#pace.why : null;
+    return {
+      ...this.#head,
+      state: stateOf(this.#pace),
+      why,
+      counts: { ...this.#counts },
+      updatedAtMs: this.#updatedAtMs,
+    };
+  }
+
+  get over(): boolean {
+    return this.#pace.kind === 'done' || this.#pace.kind === 'cancelled';
+  }
+
+  /** Changes its course; resolves when that is durable. */
+  async turn(event: PaceEvent, credential: string | null = null): Promise<void> {
+    if (credential !== null) this.#credential = credential;
+    const before = stateOf(this.#pace);
+    this.#pace = nextPace(this.#pace, event, Math.min(this.#head.canary, this.#head.rows));
+    this.#wake();
+    if (stateOf(this.#pace) === before) return;
+    this.#updatedAtMs = this.#clock.wall();
+    this.#parts.events.changed(this.show());
+    await this.#parts.redrives.put(this.show());
+  }
+
+  /** Runs until it is over or the signal is aborted. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = (): void => {
+      for (const { exchange } of this.#running.keys()) exchange.cancel.abort('shutdown');
+      this.#wake();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    while (!signal.aborted && !this.over) {
+      try {
+        await this.#step();
+      } catch (error) {
+        await this.#stumble(error);
+      }
+    }
+    while (this.#running.size > 0) await this.#wait(Infinity);
+    signal.removeEventListener('abort', stop);
+    if (!signal.aborted) await this.#parts.redrives.put(this.show()).catch(() => {});
+  }
+
+  async #step(): Promise<void> {
+    const settled = Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
+    // Also when it is paused: the last row may have been the one that stopped it.
+    if (settled === this.#head.rows && this.#running.size === 0) return this.turn({ kind: 'emptied' });
+    const room = roomOf(this.#pace, AT_ONCE_MAX);
+    if (room === 0 || this.#running.size >= room) return this.#wait(Infinity);
+    const row = await this.#next();
+    if (row === null) return this.#running.size > 0 ? this.#wait(Infinity) : this.turn({ kind: 'emptied' });
+    const waitMs = this.#freeAtMs - this.#clock.now();
+    if (waitMs > 0) return this.#wait(waitMs);
+    // Made anew each time: a credential may have come with a resume.
+    const rows = new RedriveRows(this.#parts, this.#clock, this.#head, this.#credential);
+    const found = await rows.look(row);
+    if ('result' in found) return this.#ended(row, found);
+    const taken = await rows.take(row, found);
+    if ('result' in taken) return this.#ended(row, taken);
+    const resource = resourceOf(taken.exchange);
+    while (resource !== null && [...this.#running.values()].includes(resource)) await this.#wait(Infinity);
+    this.#spend(taken.exchange.credentialRef);
+    this.#page.shift();
+    this.#afterN = row.n;
+    this.#running.set(taken, resource);
+    void this.#run(rows, taken);
+  }
+
+  async #run(rows: RedriveRows, taken: TakenRow): Promise<void> {
+    try {
+      const end = await rows.run(taken);
+      if (end !== null) await this.#note(end);
+    } catch (error) {
+      await this.#stumble(error);
+    } finally {
+      this.#running.delete(taken);
+      this.#wake();
+    }
+  }
+
+  /** A row that was not tried. */
+  async #ended(row: RedriveRow, end: RowEnd): Promise<void> {
+    this.#page.shift();
+    this.#afterN = row.n;
+    await this.#note(end);
+  }
+
+  async #note({ result, failed }: RowEnd): Promise<void> {
+    this.#counts[result] += 1;
+    this.#updatedAtMs = this.#clock.wall();
+    this.#parts.events.row(result);
+    await this.turn({ kind: 'row', failed });
+  }
+
+  /** A ledger that does not work stops it: what cannot be written down must not be sent. */
+  async #stumble(error: unknown): Promise<void> {
+    if (!(error instanceof StoreUnavailable)) this.#parts.events.bug(error);
+    const why = error instanceof Error ? error.message : String(error);
+    await this.turn({ kind: 'pause', by: 'store', why }).catch(() => {});
+  }
+
+  async #next(): Promise<RedriveRow | null> {
+    if (this.#page.length === 0) {
+      this.#page = [...(await this.#parts.redrives.rows(this.#head.id, this.#afterN, PAGE, true))];
+    }
+    return this.#page[0] ?? null;
+  }
+
+  #spend(credentialRef: string): void {
+    const limit = this.#parts.quotas().find(({ token }) => token === credentialRef)?.limit ?? null;
+    const nowMs = this.#clock.now();
+    const rate = ratePerSecond(this.#head.velocity, limit);
+    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - BURST_MS) + 1000 / rate;
+  }
+
+  /** Until something changes, or so long. */
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.timer(ms, () => this.#wake());
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function stateOf({ kind }: Pace): RedriveState {
+  return kind === 'canary' || kind === 'full' ? 'running' : kind;
+}

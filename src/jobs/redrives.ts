@@ -1,0 +1,234 @@
+/**
+ * All redrives of an instance: plans, starts, steers and resumes them. What a filter means is written down as a list before
+ * the first row goes, so that a redrive is about the rows that its operator saw. Two orders for the same rows are one
+ * redrive while the first is not over. After a start the ones that were cut off go on by themselves; those that were
+ * given a credential wait for it, because it was never written down.
+ */
+
+import type { DeadFilter } from '../core/dead-letters.ts';
+import {
+  countRows,
+  EMPTY_PLAN,
+  NO_COUNTS,
+  REDRIVEN_STATES,
+  type Redrive,
+  type RedriveOrder,
+  type RedrivePlan,
+  type RedriveRow,
+  ratePerSecond,
+  redriveHash,
+} from '../core/redrive.ts';
+import { stateBefore } from '../core/redrive-ending.ts';
+import type { PaceEvent } from '../core/redrive-pace.ts';
+import type { Store } from '../core/store.ts';
+import type { Clock } from '../ops/clock.ts';
+import { RedriveRun, type RedriveRunParts } from './redrive-run.ts';
+
+/** What redrives are made of. */
+export interface RedrivesParts extends RedriveRunParts {
+  readonly store: Pick<Store, 'get' | 'change' | 'listDead'>;
+}
+
+/** A plan with what it costs. */
+export interface RedriveForecast extends RedrivePlan {
+  /** Calls at least: looks and retries come on top. */
+  readonly calls: number;
+  /** At the velocity, under the smallest quota known. */
+  readonly perSecond: number;
+  readonly seconds: number;
+  /** Named ids that are no dead letters. */
+  readonly missing: readonly string[];
+}
+
+/** How a start ended. `known`: the same redrive is under way already. Null: nothing to run. */
+export interface Started {
+  readonly redrive: Redrive | null;
+  readonly known: boolean;
+  readonly forecast: RedriveForecast;
+}
+
+const PAGE = 1000;
+const LIST_MAX = 200;
+
+/** The redrives of one instance. */
+export class Redrives {
+  readonly #parts: RedrivesParts;
+  readonly #clock: Clock;
+  readonly #runs = new Map<string, RedriveRun>();
+  readonly #starting = new Map<string, Promise<Started>>();
+  readonly #over = new Set<Promise<void>>();
+  #signal: AbortSignal | null = null;
+
+  constructor(parts: RedrivesParts, clock: Clock) {
+    this.#parts = parts;
+    this.#clock = clock;
+  }
+
+  /** What an order would do. */
+  async plan(order: RedriveOrder): Promise<RedriveForecast> {
+    return (await this.#survey(order)).forecast;
+  }
+
+  /** Begins. Rejects with `StoreUnavailable`. */
+  start(order: RedriveOrder, credential: string | null): Promise<Started> {
+    const hash = redriveHash(order.filter);
+    const starting = this.#starting.get(hash);
+    if (starting !== undefined) return starting.then((first) => ({ ...first, known: first.redrive !== null }));
+    const started = this.#start(order, hash, credential).finally(() => this.#starting.delete(hash));
+    this.#starting.set(hash, started);
+    return started;
+  }
+
+  async #start(order: RedriveOrder, hash: string, credential: string | null): Promise<Started> {
+    const { forecast, ids } = await this.#survey(order);
+    const same = [...this.#runs.values()].find((run) => run.show().hash === hash && !run.over);
+    if (same !== undefined) return { redrive: same.show(), known: true, forecast };
+    if (ids.length === 0) return { redrive: null, known: false, forecast };
+    const { redrives, newId, events } = this.#parts;
+    const nowMs = this.#clock.wall();
+    const redrive: Redrive = {
+      ...order,
+      id: newId(),
+      hash,
+      state: 'running',
+      why: null,
+      ownCredential: credential !== null,
+      rows: ids.length,
+      counts: NO_COUNTS,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    };
+    await Promise.all([redrives.put(redrive), redrives.addRows(redrive.id, ids)]);
+    events.changed(redrive);
+    this.#launch(redrive, credential);
+    return { redrive, known: false, forecast };
+  }
+
+  /** As it is now; null when there is none. */
+  async get(id: string): Promise<Redrive | null> {
+    return this.#runs.get(id)?.show() ?? this.#parts.redrives.get(id);
+  }
+
+  /** Newest first. */
+  async list(): Promise<readonly Redrive[]> {
+    const kept = await this.#parts.redrives.list(LIST_MAX);
+    return kept.map((redrive) => this.#runs.get(redrive.id)?.show() ?? redrive);
+  }
+
+  /** Its rows in order, those after `afterN`. */
+  rows(id: string, afterN: number, limit: number): Promise<readonly RedriveRow[]> {
+    return this.#parts.redrives.rows(id, afterN, limit, false);
+  }
+
+  /** Steers one; as it is then, or null when there is none. */
+  async turn(id: string, event: PaceEvent, credential: string | null = null): Promise<Redrive | null> {
+    const run = this.#runs.get(id);
+    const wanting = run?.show();
+    if (event.kind === 'resume' && credential === null && wanting?.ownCredential && wanting.why === CREDENTIAL_WANTED) {
+      return wanting;
+    }
+    await run?.turn(event, credential);
+    return this.get(id);
+  }
+
+  /** Puts right what a crash left, and takes up what was not over; before the first call. Never rejects. */
+  async restore(): Promise<void> {
+    const { redrives, events } = this.#parts;
+    try {
+      await this.#release();
+      for (const redrive of await redrives.list(LIST_MAX)) {
+        if (redrive.state !== 'running' && redrive.state !== 'paused') continue;
+        const complete = (await redrives.rows(redrive.id, redrive.rows - 1, 1, false)).length === 1;
+        if (!complete) {
+          // It was cut off while its list was written: nobody was told of it.
+          await redrives.remove(redrive.id);
+          continue;
+        }
+        const counts = await redrives.counts(redrive.id);
+        const paused = redrive.ownCredential ? ({ state: 'paused', why: CREDENTIAL_WANTED } as const) : {};
+        this.#runs.set(redrive.id, new RedriveRun(this.#parts, this.#clock, { ...redrive, counts, ...paused }, null));
+      }
+    } catch (error) {
+      events.notRestored(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Runs what there is until the signal is aborted. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    for (const [id, run] of this.#runs) this.#follow(id, run);
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    }
+    await Promise.all(this.#over);
+  }
+
+  #launch(redrive: Redrive, credential: string | null): void {
+    const run = new RedriveRun(this.#parts, this.#clock, redrive, credential);
+    this.#runs.set(redrive.id, run);
+    this.#follow(redrive.id, run);
+  }
+
+  #follow(id: string, run: RedriveRun): void {
+    if (this.#signal === null) return;
+    const over = run.run(this.#signal).finally(() => {
+      this.#over.delete(over);
+      if (run.over) this.#runs.delete(id);
+    });
+    this.#over.add(over);
+  }
+
+  /** Rows that were taken and not sent go back to where they were. */
+  async #release(): Promise<void> {
+    const { store } = this.#parts;
+    for (let cursor: number | null = null; ; ) {
+      const page = await store.listDead({ states: ['redriving'] }, cursor, PAGE);
+      await Promise.all(
+        page.letters.map((row) =>
+          store.change(row.id, { state: stateBefore(row), updatedAtMs: row.updatedAtMs, redriveId: null }, [
+            'redriving',
+          ]),
+        ),
+      );
+      if (page.next === null) return;
+      cursor = page.next;
+    }
+  }
+
+  /** What is meant, oldest first, and what it takes. */
+  async #survey(order: RedriveOrder): Promise<{ forecast: RedriveForecast; ids: string[] }> {
+    const { store, settings } = this.#parts;
+    const { force, velocity } = order;
+    const rules = { force, maxAgeMs: settings().redrive.maxAgeMs, nowMs: this.#clock.wall() };
+    const filter = meaning(order.filter);
+    let plan = EMPTY_PLAN;
+    const ids: string[] = [];
+    const tokens = new Set<string>();
+    for (let cursor: number | null = null; ; ) {
+      const page = await store.listDead(filter, cursor, PAGE);
+      plan = countRows(plan, page.letters, rules);
+      for (const { id, credentialRef } of page.letters) {
+        ids.push(id);
+        tokens.add(credentialRef);
+      }
+      if (page.next === null) break;
+      cursor = page.next;
+    }
+    const limits = this.#parts
+      .quotas()
+      .flatMap(({ token, limit }) => (limit !== null && tokens.has(token) ? [limit] : []));
+    const perSecond = ratePerSecond(velocity, limits.length === 0 ? null : Math.min(...limits));
+    const known = new Set(ids);
+    const missing = (order.filter.ids ?? []).filter((id) => !known.has(id));
+    const cost = { calls: plan.run, perSecond, seconds: Math.ceil(plan.run / perSecond) };
+    return { forecast: { ...plan, ...cost, missing }, ids: ids.reverse() };
+  }
+}
+
+const CREDENTIAL_WANTED = 'the process was started again: resume it with its credential';
+
+/** The filter over the states that a redrive looks at. */
+function meaning(filter: DeadFilter): DeadFilter {
+  const states = REDRIVEN_STATES.filter((state) => filter.states?.includes(state) ?? true);
+  return { ...filter, states };
+}
