@@ -2,6 +2,7 @@
 
 import type { Settings } from './core/settings.ts';
 import type { Store } from './core/store.ts';
+import { type EvictionParts, runEviction } from './jobs/eviction.ts';
 import { createRecovery, type RecoveryParts } from './jobs/recovery.ts';
 import { runRetention } from './jobs/retention.ts';
 import type { Clock } from './ops/clock.ts';
@@ -34,12 +35,19 @@ export interface LedgerJobs {
 }
 
 /** Creates the jobs; nothing happens before `restore`. */
-export function createLedgerJobs(parts: RecoveryParts & { readonly store: Store }, clock: Clock): LedgerJobs {
+export function createLedgerJobs(
+  parts: RecoveryParts & EvictionParts & { readonly store: Store },
+  clock: Clock,
+): LedgerJobs {
   const recovery = createRecovery(parts);
   return {
     restore: () => recovery.restore(clock),
     run: async (signal) => {
-      await Promise.all([recovery.run(clock, signal), runRetention(parts, clock, signal)]);
+      await Promise.all([
+        recovery.run(clock, signal),
+        runRetention(parts, clock, signal),
+        runEviction(parts, clock, signal),
+      ]);
     },
   };
 }

@@ -12,7 +12,7 @@ import { Way } from './assemble-way.ts';
 import { HOST } from './core/breaker.ts';
 import { ByteBudget } from './core/byte-budget.ts';
 import type { Settings } from './core/settings.ts';
-import { createAdminPlane, type Readiness } from './edge/admin.ts';
+import { type AdminParts, createAdminPlane, type Readiness } from './edge/admin.ts';
 import type { BreakerOrder } from './edge/admin-breakers.ts';
 import { shownStatus } from './edge/admin-status.ts';
 import { createDataPlane, type DataPlane } from './edge/data-plane.ts';
@@ -20,6 +20,7 @@ import { listenOn, urlOf } from './edge/listen.ts';
 import { type ConfigWatch, createConfigWatch, type Loaded, type WatchedFile } from './jobs/config-watch.ts';
 import { createNotify, type NotifyJob } from './jobs/notify.ts';
 import { type Clock, sleep, systemClock } from './ops/clock.ts';
+import { declareDeadLetterGauges } from './ops/dead-letter-gauges.ts';
 import { Events } from './ops/events.ts';
 import { newId } from './ops/ids.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
@@ -157,17 +158,7 @@ class Assembly implements Instance {
       full: this.#stack.full,
       namesKey: ledger.keys.names,
     });
-    this.#admin = createAdminPlane({
-      ...shared,
-      registry: metrics.registry,
-      readiness: () => this.#readiness(),
-      status: () => this.#status(),
-      breakers: {
-        hold: (endpoint, order) => this.#holdBreaker(endpoint, order),
-        show: (endpoint) => shownStatus(this.#stack).breakers[endpoint],
-      },
-      reload: this.config.reload,
-    });
+    this.#admin = this.#createAdmin(metrics, shared);
     this.#jobs = createLedgerJobs(
       {
         ...shared,
@@ -175,12 +166,35 @@ class Assembly implements Instance {
         restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
         restoreOperations: this.#stack.restoreOperations,
         resume: this.#stack.resume,
+        counted: (counts) => this.#stack.dead.refresh(counts),
       },
       clock,
     );
   }
 
   readonly settings = (): Settings => this.#settings;
+
+  #createAdmin({ registry }: Metrics, shared: Pick<AdminParts, 'clock' | 'events' | 'settings' | 'newId'>): Server {
+    const { store } = this.#ledger;
+    const { dead } = this.#stack;
+    declareDeadLetterGauges(registry, async () => {
+      dead.refresh(await store.countDead());
+      return dead.byState();
+    });
+    return createAdminPlane({
+      ...shared,
+      registry,
+      readiness: () => this.#readiness(),
+      status: () => this.#status(),
+      breakers: {
+        hold: (endpoint, order) => this.#holdBreaker(endpoint, order),
+        show: (endpoint) => shownStatus(this.#stack).breakers[endpoint],
+      },
+      reload: this.config.reload,
+      version: this.#parts.version,
+      store,
+    });
+  }
 
   get url(): string {
     return urlOf(this.#settings.tls === null ? 'http' : 'https', this.#address);

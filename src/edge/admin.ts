@@ -8,10 +8,12 @@ import { getRequestListener } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import type { Registry } from 'prom-client';
 import type { HoldfastCode } from '../core/outcome.ts';
-import type { Settings } from '../core/settings.ts';
 import type { Events } from '../ops/events.ts';
 import { adminAccess } from './admin-access.ts';
 import { type BreakerControl, holdBreaker } from './admin-breakers.ts';
+import { type DeadLetterApiParts, deadLetterRoutes } from './admin-dead-letters.ts';
+import { type AdminRoute, ApiRefusal, mountRoutes, route } from './admin-route.ts';
+import { openApiOf } from './openapi.ts';
 
 /** Whether the instance can serve, and what hinders it. */
 export interface Readiness {
@@ -28,15 +30,14 @@ export interface ReloadResult {
 }
 
 /** What the admin plane shows and can ask for. */
-export interface AdminParts {
-  readonly settings: () => Settings;
+export interface AdminParts extends DeadLetterApiParts {
   readonly registry: Registry;
   readonly events: Events;
   readonly readiness: () => Readiness;
   readonly status: () => Record<string, unknown>;
   readonly breakers: BreakerControl;
   readonly reload: () => Promise<ReloadResult>;
-  readonly newId: () => string;
+  readonly version: string;
 }
 
 const OPEN_PATHS = new Set(['/healthz', '/readyz', '/metrics']);
@@ -55,8 +56,12 @@ export function createAdminPlane(parts: AdminParts): Server {
 /** The routes alone, for tests that need no socket. */
 export function createAdminApp(parts: AdminParts): Hono {
   const app = new Hono();
-  const refuse = (c: Context, status: 401 | 403 | 404 | 422 | 500, code: HoldfastCode, message: string) =>
-    c.json({ type: 'error.list', request_id: parts.newId(), errors: [{ code, message }] }, status);
+  const refuse = (
+    c: Context,
+    status: 400 | 401 | 403 | 404 | 409 | 422 | 500 | 503,
+    code: HoldfastCode,
+    message: string,
+  ) => c.json({ type: 'error.list', request_id: parts.newId(), errors: [{ code, message }] }, status);
 
   app.use(async (c, next) => {
     c.header('Cache-Control', 'no-store');
@@ -87,19 +92,7 @@ export function createAdminApp(parts: AdminParts): Hono {
     const text = await parts.registry.metrics();
     return c.body(text, 200, { 'Content-Type': parts.registry.contentType });
   });
-  app.get('/api/status', (c) => c.json(parts.status()));
-  app.get('/api/config', (c) => {
-    const { hash, source, shown } = parts.settings();
-    return c.json({ hash, source, config: shown });
-  });
-  app.post('/api/breakers/:endpoint/:order', (c) => {
-    const result = holdBreaker(parts.breakers, c.req.param('endpoint'), c.req.param('order'));
-    return result.ok ? c.json(result.breaker) : refuse(c, 404, 'holdfast_not_found', result.message);
-  });
-  app.post('/api/config/reload', async (c) => {
-    const result = await parts.reload();
-    return c.json(result, result.ok ? 200 : 422);
-  });
+  mountRoutes(app, routesOf(parts));
   app.notFound((c) =>
     refuse(
       c,
@@ -109,8 +102,74 @@ export function createAdminApp(parts: AdminParts): Hono {
     ),
   );
   app.onError((error, c) => {
+    if (error instanceof ApiRefusal) return refuse(c, error.status, error.code, error.message);
     parts.events.bug(error, 'admin');
     return refuse(c, 500, 'holdfast_bad_request', 'The admin plane failed; the log has the details.');
   });
   return app;
+}
+
+/** Every call that wants a token, but for the document that describes them. */
+function routesOf(parts: AdminParts): AdminRoute[] {
+  const routes = [...instanceRoutes(parts), ...deadLetterRoutes(parts)];
+  const document: AdminRoute = route({
+    ...PLAIN,
+    method: 'GET',
+    path: '/api/openapi.json',
+    does: 'Describes this API.',
+    answers: { status: 200, says: 'An OpenAPI 3.1 document' },
+    handle: () => ({ status: 200, body: openApiOf([...routes, document], parts.version) }),
+  });
+  return [...routes, document];
+}
+
+const PLAIN = { query: null, body: null, errors: [] } as const;
+
+function instanceRoutes({ settings, status, breakers, reload }: AdminParts): AdminRoute[] {
+  return [
+    route({
+      ...PLAIN,
+      method: 'GET',
+      path: '/api/status',
+      does: 'Shows what runs: version, configuration, breakers, quotas, load.',
+      answers: { status: 200, says: 'The status' },
+      handle: () => ({ status: 200, body: status() }),
+    }),
+    route({
+      ...PLAIN,
+      method: 'GET',
+      path: '/api/config',
+      does: 'Shows the configuration in force, secrets left out.',
+      answers: { status: 200, says: 'config, its hash and its source' },
+      handle: () => {
+        const { hash, source, shown } = settings();
+        return { status: 200, body: { hash, source, config: shown } };
+      },
+    }),
+    route({
+      ...PLAIN,
+      method: 'POST',
+      path: '/api/config/reload',
+      does: 'Reads the configuration again; a faulty one changes nothing.',
+      answers: { status: 200, says: 'ok, hash in force, faults (warnings), restart (keys that wait for one)' },
+      errors: [422],
+      handle: async () => {
+        const result = await reload();
+        return { status: result.ok ? 200 : 422, body: result };
+      },
+    }),
+    route({
+      ...PLAIN,
+      method: 'POST',
+      path: '/api/breakers/{endpoint}/{order}',
+      does: 'Takes a circuit breaker in hand: open, close, or auto to let it go.',
+      answers: { status: 200, says: 'The breaker' },
+      errors: [404],
+      handle: ({ params }) => {
+        const result = holdBreaker(breakers, params['endpoint'] ?? '', params['order'] ?? '');
+        if (!result.ok) throw new ApiRefusal(404, result.message);
+        return { status: 200, body: result.breaker };
+      },
+    }),
+  ];
 }

@@ -36,6 +36,8 @@ export interface HoldfastFacts {
   readonly withheld: string | null;
   /** The operation that the answer speaks of; left out when null. */
   readonly operation: string | null;
+  /** The dead letter that the call became; left out when null. */
+  readonly deadLetter?: string | null;
 }
 
 /** The field's value. */
@@ -45,6 +47,7 @@ export function holdfastHeader(facts: HoldfastFacts): string {
   const waitedMs = Math.round(facts.waitedMs);
   if (waitedMs > 0) value += `, waited=${waitedMs}`;
   if (facts.withheld !== null) value += `, withheld=${item(facts.withheld)}`;
+  if (typeof facts.deadLetter === 'string') value += `, dead-letter="${facts.deadLetter}"`;
   if (facts.operation !== null) value += `, operation="${facts.operation}"`;
   return value;
 }

@@ -5,6 +5,8 @@ import { createAdminPlane } from '../../src/edge/admin.ts';
 import { Events } from '../../src/ops/events.ts';
 import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 let server: Server;
 let port: number;
@@ -29,6 +31,9 @@ beforeEach(async () => {
         shown: { a: 1 },
       }) as unknown as Settings,
     registry: metrics.registry,
+    version: '1',
+    store: new MemoryStore(),
+    clock: new VirtualClock(),
     events: new Events(createLog({ level: 'silent', redact: [] }, { write: () => {} }), metrics),
     readiness: () => ({ ready, reasons: ready ? [] : ['draining'] }),
     status: () => ({ version: '1' }),
