@@ -48,7 +48,8 @@ function holds({ value, atLeast = -Infinity, atMost = Infinity }: Line): boolean
   return value >= atLeast && value <= atMost;
 }
 
-function commit(): string {
+/** The commit that runs, and whether the sources differ from it. */
+export function commit(): string {
   const changed = git('status', '--porcelain', 'src') !== '';
   return git('rev-parse', '--short', 'HEAD') + (changed ? ' with uncommitted changes' : '');
 }
