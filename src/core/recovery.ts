@@ -4,6 +4,7 @@
  * blindly. Creates are looked for; an idempotent write could be sent again without harm, but nobody waits for it, and an
  * old value might overwrite a newer one: only its caller may decide that, so its key is let go.
  *
+ *     handed over       ──▶ waiting, or unknown when it is a create that was sent: the queue goes on
  *     reserved, keyed   ──▶ removed: the caller's next try is the first one
  *     reserved          ──▶ dead, interrupted, effect none
  *     sent, create      ──▶ unknown: on hold, looked for
@@ -12,6 +13,7 @@
  *     succeeded, undelivered ──▶ on hold for its caller
  */
 
+import { causeGroup } from './cause-group.ts';
 import type { AttemptRecord } from './exchange.ts';
 import type { Operation, OperationChange } from './operation.ts';
 import type { EndpointPolicy, IdempotencyPolicy } from './policy.ts';
@@ -24,6 +26,8 @@ export type Recovery =
   | { readonly kind: 'bury'; readonly change: OperationChange }
   /** Becomes unknown; held, and looked for. */
   | { readonly kind: 'doubt'; readonly change: OperationChange }
+  /** Was handed over: the queue goes on with it. */
+  | { readonly kind: 'queue'; readonly change: OperationChange }
   /** Is unknown already; held, and looked for. */
   | { readonly kind: 'look' }
   /** Held for a caller that was not answered. */
@@ -34,10 +38,14 @@ export function recoveryOf(open: OpenOperation, nowMs: number): Recovery {
   const isCreate = open.operationClass === 'create';
   switch (open.state) {
     case 'reserved':
+      if (open.handedOver) return { kind: 'queue', change: queued(open, nowMs) };
       return open.keyHash === null ? { kind: 'bury', change: buried(open, nowMs) } : { kind: 'remove' };
     case 'sent':
+      if (open.handedOver) return { kind: 'queue', change: queued(open, nowMs) };
       return isCreate ? { kind: 'doubt', change: doubted(open, nowMs) } : { kind: 'bury', change: buried(open, nowMs) };
     case 'unknown':
+      // It is in the queue, or kept for a person.
+      if (open.handedOver) return { kind: 'hold' };
       return isCreate ? { kind: 'look' } : { kind: 'bury', change: buried(open, nowMs) };
     case 'succeeded':
     case 'rejected':
@@ -50,6 +58,14 @@ export function recoveryOf(open: OpenOperation, nowMs: number): Recovery {
   }
 }
 
+/** Nobody but the queue runs it: what does no harm twice is sent again, and a create is looked for first. */
+function queued(open: OpenOperation, nowMs: number): OperationChange {
+  const due = { updatedAtMs: nowMs, dueAtMs: nowMs, reason: INTERRUPTED, expiresAtMs: null };
+  if (open.state === 'reserved') return { ...due, state: 'waiting', effect: 'none' };
+  const state = open.operationClass === 'create' ? 'unknown' : 'waiting';
+  return { ...due, state, effect: 'unknown', attempts: [interruptedAttempt(open)] };
+}
+
 function doubted(open: OpenOperation, nowMs: number): OperationChange {
   return {
     state: 'unknown',
@@ -58,11 +74,22 @@ function doubted(open: OpenOperation, nowMs: number): OperationChange {
     reason: INTERRUPTED,
     expiresAtMs: null,
     attempts: [interruptedAttempt(open)],
+    // Until it is found: where nothing can be looked for, nobody else will tell a person.
+    deadReason: 'unknown',
+    ...diedOf(open, nowMs),
   };
 }
 
 function buried(open: OpenOperation, nowMs: number): OperationChange {
-  const dead = { state: 'dead', updatedAtMs: nowMs, keyHash: null, dueAtMs: null, expiresAtMs: null } as const;
+  const dead = {
+    state: 'dead',
+    updatedAtMs: nowMs,
+    keyHash: null,
+    formerKeyHash: open.keyHash,
+    dueAtMs: null,
+    expiresAtMs: null,
+    ...diedOf(open, nowMs),
+  } as const;
   if (open.state === 'reserved') return { ...dead, deadReason: 'interrupted', effect: 'none', reason: INTERRUPTED };
   // Its end was recorded, with the attempts and the reason.
   if (open.state === 'unknown') return { ...dead, deadReason: 'unknown' };
@@ -71,6 +98,11 @@ function buried(open: OpenOperation, nowMs: number): OperationChange {
 }
 
 const INTERRUPTED = 'interrupted';
+
+function diedOf({ endpoint }: OpenOperation, nowMs: number) {
+  const cause = causeGroup({ endpoint, status: null, failure: INTERRUPTED, code: null, message: null });
+  return { deadAtMs: nowMs, causeId: cause.id, causeLabel: cause.label };
+}
 
 /** Attempts are written with the end of a run. Of one that did not end it is known that it sent, and since when. */
 function interruptedAttempt({ sentAtMs, updatedAtMs }: OpenOperation): AttemptRecord {

@@ -42,13 +42,14 @@ export class DeadLetterEvents {
 
   /** A success made one needless, or perhaps did. */
   superseded(exchange: Exchange, by: string, { superseded, maybe }: Superseded): void {
-    const event = superseded === null ? 'dead_letter_maybe_superseded' : 'dead_letter_superseded';
-    this.#log.info({ event, endpoint: exchange.policy.name, operation: superseded ?? maybe, by });
+    const endpoint = exchange.policy.name;
+    const operation = superseded ?? maybe;
+    this.#log.info({ event: 'dead_letter_superseded', endpoint, operation, by, certain: superseded !== null });
   }
 
   /** Whether a success made one needless could not be asked. */
   notAsked(error: unknown): void {
-    if (!(error instanceof StoreUnavailable)) this.#log.error({ event: 'bug', where: 'supersede', ...whyOf(error) });
+    if (!(error instanceof StoreUnavailable)) this.#log.error({ event: 'bug', where: 'supersede', err: error });
   }
 
   /** Retention is about to take some. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import type { StackStatus } from '../../src/core/status.ts';
 import { STATUS_OF_CODE } from '../../src/edge/codes.ts';
+import { declareDeadLetterGauges } from '../../src/ops/dead-letter-gauges.ts';
 import { declareLayerGauges } from '../../src/ops/layer-gauges.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 
@@ -128,6 +129,7 @@ const NOTHING: StackStatus = {
 it('names every metric with its type and labels, and no other', () => {
   const { registry } = createMetrics();
   declareLayerGauges(registry, NOTHING, () => 0);
+  declareDeadLetterGauges(registry, async () => new Map());
   const declared = registry.getMetricsAsArray().map((metric) => {
     const labels = 'labelNames' in metric ? (metric.labelNames as string[]) : [];
     return `${metric.name} ${String(metric.type)} ${labels.join(',')}`;
@@ -141,6 +143,7 @@ it('names every metric with its type and labels, and no other', () => {
 it('asks for metrics that exist', () => {
   const { registry } = createMetrics();
   declareLayerGauges(registry, NOTHING, () => 0);
+  declareDeadLetterGauges(registry, async () => new Map());
   const names = new Set(registry.getMetricsAsArray().map(({ name }) => name));
   const pages = globSync('docs/**/*.md', { cwd: ROOT }).map(read).join('\n');
   const asked = [...pages.matchAll(/\b(holdfast_[a-z_]+?)(?:_bucket)?(?=[{[])/g)].map(([, name]) => name);
