@@ -59,10 +59,12 @@ export function normalised(line: string): string {
   );
 }
 
+const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
 /** Whether the shell said what is shown; `…` alone in a line is any number of lines, inside a line any text. */
 export function agrees(shown: readonly string[], said: readonly string[]): boolean {
   const pattern = shown
-    .map((line) => (line === '…' ? '(?:.*\n)*' : `${normalised(line).split('…').map(RegExp.escape).join('.*')}\n`))
+    .map((line) => (line === '…' ? '(?:.*\n)*' : `${normalised(line).split('…').map(escaped).join('.*')}\n`))
     .join('');
   return new RegExp(`^${pattern}$`).test(said.map((line) => `${normalised(line)}\n`).join(''));
 }
