@@ -185,6 +185,8 @@ export interface Doubt {
   readonly lostAtMs: number;
   /** Only one look, nothing is sent: the caller re-sent an operation of unknown outcome (semantics §6). */
   readonly lookOnly: boolean;
+  /** It took effect for certain, and only its answer is lost. Absent: not known. */
+  readonly applied?: boolean;
 }
 
 /** One look for a lost create, as the history keeps it. */
@@ -287,7 +289,9 @@ export function mayHaveTakenEffect(exchange: Exchange): boolean {
 
 /** What all attempts so far did together: `applied` when one surely did, `unknown` when one may have. */
 export function effectOfAttempts(exchange: Exchange): Effect {
-  let effect: Effect = exchange.operation?.doubt ? 'unknown' : 'none';
+  const doubt = exchange.operation?.doubt ?? null;
+  if (doubt?.applied === true) return 'applied';
+  let effect: Effect = doubt === null ? 'none' : 'unknown';
   for (const attempt of exchange.attempts) {
     if (attempt.effect === 'applied') return 'applied';
     if (attempt.effect === 'unknown') effect = 'unknown';

@@ -35,7 +35,7 @@ interface Entry<R extends HeldRun> extends Held<R> {
   sentAtMs: number | null;
   caller: Held<R>['caller'];
   turn: number;
-  /** Monotonic ms: when it ended. */
+  /** Monotonic ms: when its caller began to be missing; Infinity while one is there, or its first run goes on. */
   endedAtMs: number;
 }
 
@@ -83,22 +83,25 @@ export class Holds<R extends HeldRun> {
   arrive(identity: string, nowMs: number, holdMs: number, second: boolean): Arrival<R> {
     const entries = this.#byIdentity.get(identity);
     if (entries === undefined) return RUN;
-    for (const entry of entries.slice()) {
-      if (entry.phase !== 'running' && nowMs - entry.endedAtMs >= holdMs) this.#remove(entry);
-    }
-    const joined = second ? undefined : entries.find(({ caller }) => caller === 'gone');
+    // A run of recovery may go on with one whose time is over: it is nobody's equal any more.
+    const isOver = ({ endedAtMs }: Entry<R>): boolean => nowMs - endedAtMs >= holdMs;
+    for (const entry of entries.slice()) if (entry.phase !== 'running' && isOver(entry)) this.#remove(entry);
+    const held = entries.filter((entry) => !isOver(entry));
+    const joined = second ? undefined : held.find(({ caller }) => caller === 'gone');
     if (joined !== undefined) {
       joined.caller = 'present';
       joined.turn += 1;
+      if (joined.phase === 'running') joined.endedAtMs = Infinity;
       return { kind: 'join', held: joined };
     }
-    for (const { run } of entries) if (run?.inDoubt()) return { kind: 'wait', run };
+    for (const { run } of held) if (run?.inDoubt()) return { kind: 'wait', run };
     return RUN;
   }
 
   /** An operation begins; its caller is present. */
   begin(id: string, identity: string, run: R): Held<R> {
-    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, caller: 'present', turn: 1, endedAtMs: 0 });
+    const endedAtMs = Infinity;
+    return this.#add({ id, identity, phase: 'running', run, sentAtMs: null, caller: 'present', turn: 1, endedAtMs });
   }
 
   /** An operation of an earlier process; its caller is gone. */
@@ -107,10 +110,11 @@ export class Holds<R extends HeldRun> {
     this.#bound();
   }
 
-  /** An operation of unknown outcome runs again. */
+  /** An operation of unknown outcome runs again, for a caller or, when that is gone, for the ledger. */
   rerun(held: Held<R>, run: R): void {
     const entry = held as Entry<R>;
     entry.phase = 'running';
+    if (entry.caller === 'present') entry.endedAtMs = Infinity;
     entry.run = run;
     this.#ended.delete(entry);
   }
@@ -122,7 +126,8 @@ export class Holds<R extends HeldRun> {
     entry.sentAtMs = sentAtMs;
     if (how === 'released') return this.#remove(entry);
     entry.phase = how;
-    entry.endedAtMs = nowMs;
+    // A run that nobody waited for does not begin the time of the hold anew.
+    entry.endedAtMs = Math.min(entry.endedAtMs, nowMs);
     this.#ended.delete(entry);
     this.#ended.add(entry);
     this.#bound();

@@ -15,6 +15,7 @@ import {
   type StoredAnswer,
 } from './operation.ts';
 import type { Outcome } from './outcome.ts';
+import type { IdempotencyPolicy } from './policy.ts';
 import { headerOf, withoutHeaders } from './raw-headers.ts';
 import type { Effect } from './verdict.ts';
 
@@ -115,6 +116,14 @@ export interface EndingFacts {
   readonly looks: number;
 }
 
+/**
+ * Until when the answer under a key is kept, epoch ms: the TTL counts from the first call, and one that was in doubt for
+ * longer than that is still kept for its caller to come again.
+ */
+export function keyExpiresAtMs(createdAtMs: number, nowMs: number, { ttlMs, holdMs }: IdempotencyPolicy): number {
+  return Math.max(createdAtMs + ttlMs, nowMs + Math.min(holdMs, ttlMs));
+}
+
 /** The states that an ending may follow: what somebody else has settled meanwhile stays. */
 export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unknown'];
 
@@ -122,9 +131,9 @@ export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unkn
 export function endingChange(exchange: Exchange, outcome: Outcome, facts: EndingFacts): OperationChange {
   const { kind, nowMs, keyed, attempts } = facts;
   const { fate, operation } = exchange;
-  const { ttlMs, holdMs } = exchange.policy.idempotency;
+  const { idempotency } = exchange.policy;
   const common = { updatedAtMs: nowMs, reason: outcome.verdict.reason, attempts, looks: facts.looks };
-  const expiresAtMs = keyed ? facts.createdAtMs + ttlMs : nowMs + holdMs;
+  const expiresAtMs = keyed ? keyExpiresAtMs(facts.createdAtMs, nowMs, idempotency) : nowMs + idempotency.holdMs;
   switch (kind) {
     case 'succeeded':
       return {
@@ -149,7 +158,9 @@ export function endingChange(exchange: Exchange, outcome: Outcome, facts: Ending
       const found = effectOf(exchange, outcome);
       const effect = found === 'none' ? 'unknown' : found;
       const death = fate === null ? {} : fateChange(fate, nowMs);
-      return { ...common, ...death, state: 'unknown', effect, expiresAtMs: null };
+      // A look that sent nothing does not change since when it is lost, and begins no hold anew.
+      const updatedAtMs = attempts.length === 0 ? (operation?.doubt?.lostAtMs ?? nowMs) : nowMs;
+      return { ...common, ...death, updatedAtMs, state: 'unknown', effect, expiresAtMs: null };
     }
   }
 }

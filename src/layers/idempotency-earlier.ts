@@ -29,11 +29,13 @@ function withLength(headers: RawHeaders, bytes: number): RawHeaders {
  */
 export async function earlierOf(
   exchange: Exchange,
-  { createdAtMs, updatedAtMs, sentAtMs, looks }: Pick<Operation, 'createdAtMs' | 'updatedAtMs' | 'sentAtMs' | 'looks'>,
+  row: Pick<Operation, 'createdAtMs' | 'updatedAtMs' | 'sentAtMs' | 'looks' | 'effect'>,
 ): Promise<Earlier> {
   const isCreate = (await operationClassOf(exchange)) === 'create';
   const lookOnly = isCreate && !(await isGuarded(exchange));
-  return { createdAtMs, sentAtMs, doubt: { looks, lookOnly, lostAtMs: updatedAtMs } };
+  const { createdAtMs, updatedAtMs, sentAtMs, looks, effect } = row;
+  const doubt = { looks, lookOnly, lostAtMs: updatedAtMs, applied: effect === 'applied' };
+  return { createdAtMs, sentAtMs, recorded: true, doubt };
 }
 
 async function isGuarded({ policy, body }: Exchange): Promise<boolean> {

@@ -77,10 +77,11 @@ export class HeldCalls {
     const { clock } = this.#parts;
     for (const { id, identity, keyHash, state, sentAtMs, updatedAtMs, operationClass, delivered } of open) {
       if (keyHash !== null || operationClass !== 'create') continue;
+      // What was on the wire is lost since now; anything else ended when its row says.
+      const endedAtMs = clock.now() - (state === 'sent' ? 0 : Math.max(clock.wall() - updatedAtMs, 0));
       if (state === 'unknown' || state === 'sent') {
-        this.#holds.restore({ id, identity, phase: 'unknown', sentAtMs, endedAtMs: clock.now() });
+        this.#holds.restore({ id, identity, phase: 'unknown', sentAtMs, endedAtMs });
       } else if (state === 'succeeded' && !delivered) {
-        const endedAtMs = clock.now() - Math.max(clock.wall() - updatedAtMs, 0);
         this.#holds.restore({ id, identity, phase: 'succeeded', sentAtMs, endedAtMs });
       }
     }
@@ -131,9 +132,10 @@ export class HeldCalls {
     if (row !== null) takeOver(exchange, row);
     const nowMs = clock.wall();
     const sentAtMs = row?.sentAtMs ?? held.sentAtMs ?? nowMs;
-    const doubt = { looks: row?.looks ?? 0, lookOnly: false, lostAtMs: row?.updatedAtMs ?? sentAtMs };
+    const [looks, lostAtMs] = [row?.looks ?? 0, row?.updatedAtMs ?? sentAtMs];
+    const doubt = { looks, lostAtMs, lookOnly: false, applied: row?.effect === 'applied' };
     const names = { id: held.id, keyHash: null, fingerprint: null, identity: held.identity };
-    const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, doubt };
+    const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, recorded: row !== null, doubt };
     const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
     this.#follow(held, run);
     return this.#lead(exchange, place, run);

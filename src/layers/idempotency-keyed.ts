@@ -7,6 +7,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Exchange, OperationRun } from '../core/exchange.ts';
 import type { Operation, StoredAnswer } from '../core/operation.ts';
+import { keyExpiresAtMs } from '../core/operation-record.ts';
 import type { HoldfastCode, Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
 import { StoreUnavailable } from '../core/store.ts';
@@ -164,7 +165,7 @@ export class KeyedCalls {
   #keep(exchange: Exchange, { names, createdAtMs }: LiveRun, hash: string, answer: StoredAnswer): void {
     const { id, fingerprint } = names;
     if (fingerprint === null) return;
-    const expiresAtMs = createdAtMs + exchange.policy.idempotency.ttlMs;
+    const expiresAtMs = keyExpiresAtMs(createdAtMs, this.#parts.clock.wall(), exchange.policy.idempotency);
     this.#finished.set(hash, { id, fingerprint, answer: copied(answer), expiresAtMs });
   }
 

@@ -57,6 +57,8 @@ export interface Ending {
 export interface Earlier {
   readonly createdAtMs: number;
   readonly sentAtMs: number | null;
+  /** The store is known to have its row. */
+  readonly recorded: boolean;
   readonly doubt: Doubt | null;
 }
 
@@ -94,7 +96,7 @@ export class LiveRun implements HeldRun {
     this.#hasRow = earlier !== null;
     exchange.operation = {
       id: names.id,
-      recorded: this.#hasRow,
+      recorded: earlier?.recorded ?? false,
       sentAtMs: earlier?.sentAtMs ?? null,
       doubt: earlier?.doubt ?? null,
       names,
@@ -166,11 +168,14 @@ export class LiveRun implements HeldRun {
   /** An earlier run is about to be sent once more. After a crash, looks are timed from what the row says here. */
   async #putSentAgain(): Promise<void> {
     const { store, clock } = this.#parts;
+    let done = true;
     try {
-      await store.change(this.names.id, { state: 'sent', updatedAtMs: clock.wall() }, OPEN_STATES);
+      done = await store.change(this.names.id, { state: 'sent', updatedAtMs: clock.wall() }, OPEN_STATES);
     } catch (error) {
       if (this.names.keyHash !== null) throw error;
     }
+    // Somebody else has settled it meanwhile, and its caller may know already.
+    if (!done && this.#exchange.operation?.recorded === true) throw new Error('the operation has ended');
     this.#exchange.beforeSend = null;
   }
 

@@ -132,9 +132,9 @@ function resume(
 ): Promise<Outcome> | null {
   const { operation } = exchange;
   if (operation === null) throw new Error('an exchange without an operation cannot be resumed');
-  const { id, sentAtMs, doubt } = operation;
+  const { id, sentAtMs, recorded, doubt } = operation;
   const known = open.get(id);
-  const earlier = { createdAtMs: known?.createdAtMs ?? parts.clock.wall(), sentAtMs, doubt };
+  const earlier = { createdAtMs: known?.createdAtMs ?? parts.clock.wall(), sentAtMs, recorded, doubt };
   if (known === undefined || known.keyHash === null) return held.resume(exchange, enter, earlier, id);
   const { keyHash, identity } = known;
   const names = { id, keyHash, fingerprint: null, identity };

@@ -6,7 +6,7 @@
 
 import { type Exchange, newExchange, type RequestBody } from '../core/exchange.ts';
 import { type AnswerBody, type Outcome, streamOf } from '../core/outcome.ts';
-import type { EndpointPolicy, LookRequest, ReconcileEntry, RequestPart } from '../core/policy.ts';
+import type { EndpointPolicy, LookRequest, ProbeRecipe, ReconcileEntry, RequestPart } from '../core/policy.ts';
 import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { isSame, textOf } from '../core/reconcile.ts';
 import type { Service } from '../core/service.ts';
@@ -43,6 +43,19 @@ export interface LookTimes {
   readonly sentAt: number;
   /** The earliest `created_at` that counts. */
   readonly since: number;
+}
+
+/** The first probe that speaks of this request, filled in; null when none does. */
+export async function firstQuestion(
+  exchange: Exchange,
+  times: LookTimes,
+): Promise<(Question & { readonly recipe: ProbeRecipe }) | null> {
+  for (const recipe of exchange.policy.reconcile) {
+    if (recipe.kind === 'on_error') continue;
+    const question = await questionFor(recipe, exchange, times);
+    if (question !== null) return { ...question, recipe };
+  }
+  return null;
 }
 
 /** Fills a recipe in; null when it does not speak of this request. `names` are groups of the error that it met. */

@@ -8,7 +8,7 @@
  * search with the retries.
  */
 
-import { type Conflict, type Exchange, noteWait, type OperationRun } from '../core/exchange.ts';
+import { type Conflict, type Exchange, effectOfAttempts, noteWait, type OperationRun } from '../core/exchange.ts';
 import { type Answered, type Outcome, streamOf } from '../core/outcome.ts';
 import type { ProbeRecipe } from '../core/policy.ts';
 import {
@@ -33,6 +33,7 @@ import { jsonOf } from './operation-class.ts';
 import { Desk } from './reconcile-desk.ts';
 import {
   ask,
+  firstQuestion,
   type LookParts,
   type LookTimes,
   matchesIn,
@@ -126,11 +127,18 @@ class LostCreate {
       }
       const found = await this.#search(outcome === null);
       if (found.kind === 'landed') return found.answer;
-      isAbsent = found.kind === 'absent' && found.recipe?.kind === 'direct';
+      // Of what was applied for certain, a look that finds nothing is not the truth.
+      const applied = effectOfAttempts(exchange) === 'applied';
+      isAbsent = found.kind === 'absent' && found.recipe?.kind === 'direct' && !applied;
       if (isAbsent && outcome?.verdict.class === 'permanent' && lastEffectIsNone(exchange)) {
         return withoutEffect(exchange, outcome);
       }
-      if (resent || !(await this.#maySend(found, outcome === null))) return outcome ?? unknown();
+      const isSafe = !resent && (await this.#isSafe(found, outcome === null, applied));
+      if (isSafe && isAbsent && outcome !== null && !this.#canSend() && exchange.policy.stamp === null) {
+        // Nobody is there to send it for: its caller's next try is the first one, unless the stamp would be another.
+        return withoutEffect(exchange, outcome);
+      }
+      if (!isSafe || !this.#canSend()) return outcome ?? unknown();
       resent = true;
       exchange.withheld = null;
       outcome = await this.#inner(exchange);
@@ -140,7 +148,7 @@ class LostCreate {
   /** Looks by the plan of the first probe that speaks of this request. */
   async #search(inDoubt: boolean): Promise<Finding> {
     const { clock } = this.#parts;
-    const question = await this.#firstQuestion();
+    const question = await firstQuestion(this.#exchange, this.#times());
     if (question === null) return { kind: 'undecided', recipe: null };
     const { recipe } = question;
     const lostAtMs = this.#operation.doubt?.lostAtMs ?? this.#sentAtMs();
@@ -162,11 +170,8 @@ class LostCreate {
     const search = { ...beginSearch(CONFLICT_LOOKS_MS, 0), extraLeft: 0 };
     const { kind, sighting } = await this.#follow(search, 0, question);
     const landed = kind === 'landed' && sighting?.answer;
-    this.#parts.events.reconciled(
-      this.#exchange,
-      landed ? 'landed' : kind === 'older' ? 'absent' : 'undecided',
-      this.#exchange.looks.length,
-    );
+    const result = landed ? 'landed' : kind === 'older' ? 'absent' : 'undecided';
+    this.#parts.events.reconciled(this.#exchange, result, this.#exchange.looks.length);
     if (landed) {
       streamOf(outcome)?.discard();
       return landed;
@@ -259,20 +264,15 @@ class LostCreate {
     return shaped === undefined ? null : landedAnswer(status, shaped);
   }
 
-  async #firstQuestion(): Promise<(Question & { readonly recipe: ProbeRecipe }) | null> {
-    for (const recipe of this.#exchange.policy.reconcile) {
-      if (recipe.kind === 'on_error') continue;
-      const question = await questionFor(recipe, this.#exchange, this.#times());
-      if (question !== null) return { ...question, recipe };
-    }
-    return null;
+  #canSend(): boolean {
+    const { body, cancel } = this.#exchange;
+    return !cancel.aborted && !this.#parts.stopping.aborted && !(body.kind === 'stream' && body.opened);
   }
 
-  async #maySend(found: Finding, inDoubt: boolean): Promise<boolean> {
-    const { body, cancel } = this.#exchange;
-    if (cancel.aborted || this.#parts.stopping.aborted || (body.kind === 'stream' && body.opened)) return false;
+  /** Whether sending it once more cannot double it, as far as looks and guards tell. */
+  async #isSafe(found: Finding, inDoubt: boolean, applied: boolean): Promise<boolean> {
     if (inDoubt && (await this.#isGuarded())) return true;
-    if (found.kind !== 'absent' || found.recipe === null) return false;
+    if (found.kind !== 'absent' || found.recipe === null || applied) return false;
     const looks = (this.#operation.doubt?.looks ?? 0) + this.#exchange.looks.length;
     return mayResend(found.recipe, looks, this.#sentAtMs(), this.#parts.clock.wall());
   }

@@ -239,14 +239,23 @@ describe('§7: direct probe', () => {
     expect(await outcome).toMatchObject({ from: 'reconcile', status: 200 });
   });
 
-  test('looking goes on when the caller is gone or its time is over, and nothing is sent any more', async () => {
+  test('a 2xx whose body was lost is never sent again, whatever the looks do not show', async () => {
+    const { outcome } = await rig.send(NOTE);
+    await rig.lose(rig.inner.last, { status: 200, failure: 'truncated', sent: 'yes', effect: 'applied' });
+    await findNothing(4);
+    expect(await outcome).toMatchObject({ kind: 'failed' });
+    expect(rig.asked.filter((each) => each.startsWith('POST'))).toHaveLength(1);
+  });
+
+  test('looking goes on when the caller is gone or its time is over; absent at all: nothing was applied, and nothing is sent', async () => {
     for (const reason of ['deadline', 'client_gone'] as const) {
       rig = new ReconcileRig(settings);
       const { outcome, exchange } = await rig.send(NOTE);
       exchange.cancel.abort(reason);
       await rig.lose();
       await findNothing(4);
-      expect(await outcome).toMatchObject({ verdict: { effect: 'unknown' } });
+      expect(await outcome).toMatchObject({ verdict: { effect: 'none' } });
+      expect(exchange.attempts).toMatchObject([{ effect: 'none' }]);
       expect(rig.asked.filter((each) => each.startsWith('POST'))).toHaveLength(1);
     }
   });
