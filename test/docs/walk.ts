@@ -39,7 +39,7 @@ export function stepsOf(page: string): Step[] {
 
 /** `  created twice   5   0`. */
 const DEMO_ROW =
-  /^ {2}(?:done, as|given up|reported as|lost in|created twice|calls that|  of them answered|waits, all|time) /;
+  /^ {2}(?:done, as|given up|reported as|lost in|created twice|calls that|  of them answered|waits, all|time) .*$/;
 
 /** A line without what no two runs have in common: ids, times, waits, versions of this working copy. */
 export function normalised(line: string): string {
@@ -50,9 +50,7 @@ export function normalised(line: string): string {
       .replaceAll(/(waited=|Retry-After: |"ms":|"waitedMs":|seconds":)-?[\d.]+/g, '$1<n>')
       .replaceAll(/(?<="(?:request_id|upstreamRequestId|hash)":")[\da-z]+/g, '<id>')
       // The figures of the demo, their bars and the room that they take.
-      .replace(/^ {2}\S.*\d.*$/, (row) =>
-        DEMO_ROW.test(row) ? row.replaceAll(/[█░]+|\d[\d.]*(?:\/\d+)?/g, '<n>') : row,
-      )
+      .replace(DEMO_ROW, (row) => row.replaceAll(/[█░]+|\d[\d.]*(?:\/\d+)?/g, '<n>'))
       .replace(/^Straight: .*$/, (row) => row.replaceAll(/\d+/g, '<n>'))
       .replaceAll(/ {2,}/g, '  ')
       .trimEnd()
