@@ -97,13 +97,22 @@ export const REDRIVEN_STATES: readonly OperationState[] = ['dead', 'unknown', 's
 export function redriveHash(filter: DeadFilter): string {
   const { ids, context, ...rest } = filter;
   const parts = [
-    Object.entries(rest)
-      .filter(([, value]) => value !== undefined)
-      .sort(),
+    inOrder(rest),
     ids === undefined ? null : [...new Set(ids)].sort(),
-    context === undefined ? null : Object.entries(context).sort(),
+    context === undefined ? null : inOrder(context),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+}
+
+function inOrder(members: Readonly<Record<string, unknown>>): [string, unknown][] {
+  const given = Object.entries(members).filter(([, value]) => value !== undefined);
+  return given.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** What is kept of a filter: the rows are a list by then, and what they were found by may be a person's data. */
+export function keptFilter(filter: DeadFilter): DeadFilter {
+  const { ids: _ids, match, ...rest } = filter;
+  return match === undefined ? rest : { ...rest, match: '…' };
 }
 
 /** What decides about a row. */

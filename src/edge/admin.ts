@@ -12,6 +12,7 @@ import type { Events } from '../ops/events.ts';
 import { adminAccess } from './admin-access.ts';
 import { type BreakerControl, holdBreaker } from './admin-breakers.ts';
 import { type DeadLetterApiParts, deadLetterRoutes } from './admin-dead-letters.ts';
+import { type RedriveApiParts, redriveRoutes } from './admin-redrives.ts';
 import { type AdminRoute, ApiRefusal, mountRoutes, route } from './admin-route.ts';
 import { openApiOf } from './openapi.ts';
 
@@ -30,7 +31,7 @@ export interface ReloadResult {
 }
 
 /** What the admin plane shows and can ask for. */
-export interface AdminParts extends DeadLetterApiParts {
+export interface AdminParts extends DeadLetterApiParts, RedriveApiParts {
   readonly registry: Registry;
   readonly events: Events;
   readonly readiness: () => Readiness;
@@ -111,7 +112,7 @@ export function createAdminApp(parts: AdminParts): Hono {
 
 /** Every call that wants a token, but for the document that describes them. */
 function routesOf(parts: AdminParts): AdminRoute[] {
-  const routes = [...instanceRoutes(parts), ...deadLetterRoutes(parts)];
+  const routes = [...instanceRoutes(parts), ...deadLetterRoutes(parts), ...redriveRoutes(parts)];
   const document: AdminRoute = route({
     ...PLAIN,
     method: 'GET',

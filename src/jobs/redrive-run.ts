@@ -105,7 +105,7 @@ export class RedriveRun {
     }
     while (this.#running.size > 0) await this.#wait(Infinity);
     signal.removeEventListener('abort', stop);
-    if (!signal.aborted) await this.#parts.redrives.put(this.show()).catch(() => {});
+    if (!signal.aborted) await this.#parts.redrives.put(this.show()).catch(noop);
   }
 
   async #step(): Promise<void> {
@@ -125,7 +125,7 @@ export class RedriveRun {
     const taken = await rows.take(row, found);
     if ('result' in taken) return this.#ended(row, taken);
     const resource = resourceOf(taken.exchange);
-    while (resource !== null && [...this.#running.values()].includes(resource)) await this.#wait(Infinity);
+    while (this.#isBusy(resource)) await this.#wait(Infinity);
     this.#spend(taken.exchange.credentialRef);
     this.#page.shift();
     this.#afterN = row.n;
@@ -163,7 +163,16 @@ export class RedriveRun {
   async #stumble(error: unknown): Promise<void> {
     if (!(error instanceof StoreUnavailable)) this.#parts.events.bug(error);
     const why = error instanceof Error ? error.message : String(error);
-    await this.turn({ kind: 'pause', by: 'store', why }).catch(() => {});
+    try {
+      await this.turn({ kind: 'pause', by: 'store', why });
+    } catch {
+      // It is paused all the same, and says so.
+    }
+  }
+
+  /** Another row of the same resource is under way: they go in their order. */
+  #isBusy(resource: string | null): boolean {
+    return resource !== null && [...this.#running.values()].includes(resource);
   }
 
   async #next(): Promise<RedriveRow | null> {
@@ -195,3 +204,5 @@ export class RedriveRun {
 function stateOf({ kind }: Pace): RedriveState {
   return kind === 'canary' || kind === 'full' ? 'running' : kind;
 }
+
+const noop = (): void => {};

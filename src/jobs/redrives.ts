@@ -9,6 +9,7 @@ import type { DeadFilter } from '../core/dead-letters.ts';
 import {
   countRows,
   EMPTY_PLAN,
+  keptFilter,
   NO_COUNTS,
   REDRIVEN_STATES,
   type Redrive,
@@ -88,6 +89,7 @@ export class Redrives {
     const nowMs = this.#clock.wall();
     const redrive: Redrive = {
       ...order,
+      filter: keptFilter(order.filter),
       id: newId(),
       hash,
       state: 'running',

@@ -14,6 +14,7 @@ import { ContextLabels } from './context-labels.ts';
 import { DeadLetterEvents } from './dead-letter-events.ts';
 import type { Log } from './log.ts';
 import { type Metrics, TOKEN_LABELS_MAX } from './metrics.ts';
+import { RedriveEvents } from './redrive-events.ts';
 import { unmappedEntry } from './unmapped-entry.ts';
 
 const UNMAPPED_LOG_INTERVAL_MS = 3_600_000;
@@ -55,6 +56,7 @@ export class Events {
   /** Calls by `Holdfast-Context`. */
   readonly contextLabels: ContextLabels;
   readonly deadLetters: DeadLetterEvents;
+  readonly redrives: RedriveEvents;
   #listener: ((event: OperatorEvent) => void) | null = null;
 
   constructor(log: Log, metrics: Metrics) {
@@ -62,6 +64,7 @@ export class Events {
     this.#metrics = metrics;
     this.contextLabels = new ContextLabels(metrics);
     this.deadLetters = new DeadLetterEvents(log, metrics);
+    this.redrives = new RedriveEvents(log, metrics);
   }
 
   /** Tells what an operator may have to hear of; called on the way of a call, so it must neither wait nor throw. */

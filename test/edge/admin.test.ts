@@ -2,11 +2,21 @@ import { request as httpRequest, type Server } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Settings } from '../../src/core/settings.ts';
 import { createAdminPlane } from '../../src/edge/admin.ts';
+import type { RedriveControl } from '../../src/edge/admin-redrives.ts';
 import { Events } from '../../src/ops/events.ts';
 import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
+
+const noRedrives: RedriveControl = {
+  plan: () => Promise.reject(new Error('not asked')),
+  start: () => Promise.reject(new Error('not asked')),
+  get: () => Promise.resolve(null),
+  list: () => Promise.resolve([]),
+  rows: () => Promise.resolve([]),
+  turn: () => Promise.resolve(null),
+};
 
 let server: Server;
 let port: number;
@@ -54,6 +64,7 @@ beforeEach(async () => {
       });
     },
     newId: () => 'id1',
+    redrives: noRedrives,
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
