@@ -1,8 +1,8 @@
-import { request } from 'node:http';
 import { Command } from 'commander';
 import { formatFault } from '../config/faults.ts';
 import { configFileOf, loadSettings } from '../config/load.ts';
 import type { ListenAddress } from '../core/settings.ts';
+import { request } from '../ops/node-http.ts';
 import type { Io } from './io.ts';
 
 const TIMEOUT_MS = 2000;

@@ -3,24 +3,19 @@
  * port cannot hide what is going on. Hono serves it: nothing here is on the hot path.
  */
 
-import { createServer, type Server } from 'node:http';
-import { getRequestListener } from '@hono/node-server';
+import type { Server } from 'node:http';
 import { type Context, Hono } from 'hono';
-import type { Registry } from 'prom-client';
 import type { HoldfastCode } from '../core/outcome.ts';
 import type { Events } from '../ops/events.ts';
+import { createServer } from '../ops/node-http.ts';
 import { adminAccess } from './admin-access.ts';
 import { type BreakerControl, holdBreaker } from './admin-breakers.ts';
 import { type DeadLetterApiParts, deadLetterRoutes } from './admin-dead-letters.ts';
+import { ADMIN_FIELDS, answerOpen, OPEN_PATHS, type OpenParts } from './admin-open.ts';
 import { type RedriveApiParts, redriveRoutes } from './admin-redrives.ts';
 import { type AdminRoute, ApiRefusal, mountRoutes, route } from './admin-route.ts';
+import { honoListener } from './hono-listener.ts';
 import { openApiOf } from './openapi.ts';
-
-/** Whether the instance can serve, and what hinders it. */
-export interface Readiness {
-  readonly ready: boolean;
-  readonly reasons: readonly string[];
-}
 
 /** How a reload ended; `faults` are lines for people, `restart` names keys that keep their running value. */
 export interface ReloadResult {
@@ -31,25 +26,23 @@ export interface ReloadResult {
 }
 
 /** What the admin plane shows and can ask for. */
-export interface AdminParts extends DeadLetterApiParts, RedriveApiParts {
-  readonly registry: Registry;
+export interface AdminParts extends OpenParts, DeadLetterApiParts, RedriveApiParts {
   readonly events: Events;
-  readonly readiness: () => Readiness;
   readonly status: () => Record<string, unknown>;
   readonly breakers: BreakerControl;
   readonly reload: () => Promise<ReloadResult>;
   readonly version: string;
 }
 
-const OPEN_PATHS = new Set(['/healthz', '/readyz', '/metrics']);
-
 /** Builds the server; the caller listens and closes. */
 export function createAdminPlane(parts: AdminParts): Server {
-  const listener = getRequestListener(createAdminApp(parts).fetch, { overrideGlobalObjects: false });
+  const listener = honoListener(createAdminApp(parts).fetch);
   return createServer(
     { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1000, keepAliveTimeout: 75_000 },
     (request, response) => {
-      listener(request, response).catch((error: unknown) => parts.events.bug(error, 'admin'));
+      const open = request.method === 'GET' ? OPEN_PATHS.get(request.url ?? '') : undefined;
+      const answered = open === undefined ? listener(request, response) : answerOpen(open, parts, response);
+      answered.catch((error: unknown) => parts.events.bug(error, 'admin'));
     },
   );
 }
@@ -65,8 +58,7 @@ export function createAdminApp(parts: AdminParts): Hono {
   ) => c.json({ type: 'error.list', request_id: parts.newId(), errors: [{ code, message }] }, status);
 
   app.use(async (c, next) => {
-    c.header('Cache-Control', 'no-store');
-    c.header('X-Content-Type-Options', 'nosniff');
+    for (const [name, value] of Object.entries(ADMIN_FIELDS)) c.header(name, value);
     if (OPEN_PATHS.has(c.req.path)) return next();
     const field = (name: string) => c.req.header(name) ?? null;
     const denied = adminAccess(
@@ -84,15 +76,12 @@ export function createAdminApp(parts: AdminParts): Hono {
     return refuse(c, denied.status, 'holdfast_unauthorized', denied.message);
   });
 
-  app.get('/healthz', (c) => c.json({ alive: true }));
-  app.get('/readyz', (c) => {
-    const readiness = parts.readiness();
-    return c.json(readiness, readiness.ready ? 200 : 503);
-  });
-  app.get('/metrics', async (c) => {
-    const text = await parts.registry.metrics();
-    return c.body(text, 200, { 'Content-Type': parts.registry.contentType });
-  });
+  for (const [path, answer] of OPEN_PATHS) {
+    app.get(path, async (c) => {
+      const { status, type, body } = await answer(parts);
+      return c.body(body, status, { 'Content-Type': type });
+    });
+  }
   mountRoutes(app, routesOf(parts));
   app.notFound((c) =>
     refuse(

@@ -3,10 +3,10 @@
  * every request, so that no rule of the front door has a second door beside it.
  */
 
-import { METHODS } from 'node:http';
 import { namedByConnection } from '../core/hop-by-hop.ts';
 import { nearest } from '../core/nearest.ts';
 import { headerListOf, type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
+import { METHODS } from '../ops/node-http.ts';
 import { type Head, readHead } from './inbound.ts';
 import { badRequest, type Refusal } from './refusal.ts';
 import { RESERVED_PREFIX } from './reserved-prefix.ts';

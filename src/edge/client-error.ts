@@ -1,8 +1,8 @@
 /** Answers on the raw socket: to bytes of which Node's parser makes no request, and to CONNECT. */
 
-import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
+import { STATUS_CODES } from '../ops/node-http.ts';
 import type { Connection } from './connection.ts';
 import { badRequest, bodyTooLarge, HEAD_TOO_LARGE, HEAD_TOO_SLOW, type Refusal } from './refusal.ts';
 import { respondRefusal } from './respond.ts';

@@ -6,13 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import {
-  createServer as createHttpServer,
-  type Server as HttpServer,
-  type IncomingMessage,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
+import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -22,6 +16,7 @@ import type { Service } from '../core/service.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
+import { createServer as createHttpServer } from '../ops/node-http.ts';
 import { Call, type Expectation } from './call.ts';
 import { NO_TUNNEL, refusalOfParserError, writeRawRefusal } from './client-error.ts';
 import { ClientToken } from './client-token.ts';

@@ -3,8 +3,8 @@
  * when `Accept` prefers it, with the fields that every answer of ours carries.
  */
 
-import { STATUS_CODES } from 'node:http';
 import type { HoldfastCode } from '../core/outcome.ts';
+import { STATUS_CODES } from '../ops/node-http.ts';
 import { type HoldfastFacts, holdfastHeader } from './holdfast-header.ts';
 
 /** One error to be written. */

@@ -1,10 +1,10 @@
 /** Holdfast's own paths on the data plane, under `/.holdfast/`: a hono application, because nothing here is hot. */
 
 import type { IncomingMessage } from 'node:http';
-import { getRequestListener } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { runBatch } from './batch.ts';
 import { BATCH_CODING, BATCH_KEY, BATCH_METHOD, TOO_MANY_BATCHES } from './batch-refusal.ts';
+import { honoListener } from './hono-listener.ts';
 import type { Plane, Reserved, ReservedCall } from './plane.ts';
 import type { Refusal } from './refusal.ts';
 import { respondRefusal } from './respond.ts';
@@ -17,7 +17,7 @@ const BATCHES_MAX = 16;
 export function createReserved(plane: Plane): Reserved {
   const app = new Hono();
   app.notFound((c) => notFound(c, plane));
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const listener = honoListener(app.fetch);
   let batches = 0;
   return async (call) => {
     // Not by hono: a batch is read and answered as it flows, and streams of the web cost several times as much.

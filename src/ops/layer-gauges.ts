@@ -3,7 +3,8 @@
  * the order of their declaration here, so the first of a group fills the whole group and asks the layer once.
  */
 
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import Gauge from 'prom-client/lib/gauge.js';
 import type { BreakerKind } from '../core/breaker.ts';
 import type { StackStatus } from '../core/status.ts';
 import { TOKEN_LABELS_MAX } from './metrics.ts';

@@ -3,9 +3,10 @@
  * them, and faults by scenario. It ships with Holdfast, for the demo and for whoever wants to see a client in a storm.
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type CancelTimer, type Clock, systemClock } from '../ops/clock.ts';
+import { createServer } from '../ops/node-http.ts';
 import type { Random } from '../ops/random.ts';
 import { error } from './base/answer.ts';
 import type { Effect, SeenRequest, Stats } from './base/ledger.ts';

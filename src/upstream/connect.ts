@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 import undiciConnector from 'undici/lib/core/connect.js';
+import { request as httpRequest } from '../ops/node-http.ts';
 
 type Target = buildConnector.Options;
 type Done = buildConnector.Callback;
