@@ -1,0 +1,89 @@
+import { afterEach } from 'vitest';
+import type { RuleInput, ScenarioInput } from '../../src/simulator/scenario.ts';
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
+import { eventually } from '../faults/live.ts';
+import { dataFolder } from '../support/data-folder.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+
+// oxlint-disable-next-line typescript/no-explicit-any -- tests read answers of any shape
+export type Json = any;
+
+/** Simulator and proxy, and their operator. */
+export interface Rig {
+  readonly simulator: Simulator;
+  holdfast: TestInstance;
+  readonly data: string;
+  /** A call of a client. */
+  send(line: string, body?: unknown, token?: string): Promise<{ status: number; json: Json }>;
+  /** A call of an operator. */
+  api(line: string, body?: unknown): Promise<{ status: number; json: Json }>;
+  /** Starts a redrive and waits until it is in one of these states. */
+  redrive(order: Json, states?: readonly string[]): Promise<Json>;
+  /** Waits until a redrive is in one of these states. */
+  until(id: string, states: readonly string[]): Promise<Json>;
+}
+
+/** Gives up at once, so that calls die when they fail; the quota is no limit. */
+export const IMPATIENT = `version: 1
+defaults:
+  retry: { max_retries: 0 }
+  breaker: { min_requests: 1000, last: 1000 }
+redrive: { velocity: 1 }
+`;
+
+const rigs: Rig[] = [];
+
+afterEach(async () => {
+  for (const { holdfast, simulator } of rigs.splice(0)) {
+    await holdfast.stop();
+    await simulator.close();
+  }
+});
+
+/** Everything answers 503 and does nothing. */
+export const DOWN: RuleInput = { fault: { kind: 'status', status: 503, effect: 'none' } } as RuleInput;
+
+/** Starts simulator and proxy; both end with the test. */
+export async function startRig(scenario: ScenarioInput = {}, yaml = IMPATIENT): Promise<Rig> {
+  const simulator = await startSimulator({ port: 0, scenario: { quota: { limit: 1_000_000 }, ...scenario } });
+  const data = dataFolder();
+  const rig: Rig = {
+    simulator,
+    data,
+    holdfast: await startTestInstance(simulator.url, yaml, data),
+    send: (line, body, token = 'good') => call(rig.holdfast.url, line, body, token),
+    api: (line, body) => call(rig.holdfast.adminUrl, line, body, null),
+    redrive: async (order, states = ['done']) => {
+      const { status, json } = await rig.api('POST /api/redrives', order);
+      if (status !== 202) throw new Error(`${status} ${JSON.stringify(json)}`);
+      return rig.until(json.redrive.id, states);
+    },
+    until: async (id, states) => {
+      let last: Json = null;
+      await eventually(
+        () => `${states.join(' or ')}: ${JSON.stringify(last)}`,
+        async () => {
+          last = (await rig.api(`GET /api/redrives/${id}`)).json;
+          return states.includes(last.state);
+        },
+      );
+      return last;
+    },
+  };
+  rigs.push(rig);
+  return rig;
+}
+
+async function call(url: string, line: string, body: unknown, token: string | null) {
+  const [method = '', target = ''] = line.split(' ');
+  const response = await fetch(url + target, {
+    method,
+    headers: {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, json: text === '' ? null : JSON.parse(text) };
+}
