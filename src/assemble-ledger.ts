@@ -1,18 +1,19 @@
 /** Opens what outlives the process, keys and store, and runs the jobs that work on it beside the calls. */
 
+import { createRedriveJobs, type RedriveJobs, type RedriveJobsParts } from './assemble-redrive.ts';
 import type { Settings } from './core/settings.ts';
-import type { Store } from './core/store.ts';
 import { type EvictionParts, runEviction } from './jobs/eviction.ts';
+import { createQueue, type QueueParts } from './jobs/queue.ts';
 import { createRecovery, type RecoveryParts } from './jobs/recovery.ts';
 import { runRetention } from './jobs/retention.ts';
 import type { Clock } from './ops/clock.ts';
 import type { Events } from './ops/events.ts';
 import { type Keys, openKeys } from './store/keys.ts';
-import { openStore } from './store/sqlite.ts';
+import { openStore, type SqliteStore } from './store/sqlite.ts';
 
 /** The ledger of one instance. */
 export interface Ledger {
-  readonly store: Store;
+  readonly store: SqliteStore;
   readonly keys: Keys;
 }
 
@@ -28,23 +29,35 @@ export async function openLedger(settings: Settings, clock: Clock, events: Event
 
 /** The jobs of one instance. */
 export interface LedgerJobs {
+  readonly redrive: RedriveJobs;
   /** Takes up what an earlier process left; before the first call. Never rejects. */
   readonly restore: () => Promise<void>;
   /** Runs until the signal is aborted. Never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>;
+  /** Something was handed over. */
+  readonly wakeQueue: () => void;
 }
 
 /** Creates the jobs; nothing happens before `restore`. */
 export function createLedgerJobs(
-  parts: RecoveryParts & EvictionParts & { readonly store: Store },
+  parts: RecoveryParts & EvictionParts & QueueParts & RedriveJobsParts,
   clock: Clock,
 ): LedgerJobs {
   const recovery = createRecovery(parts);
+  const queue = createQueue(parts);
+  const redrive = createRedriveJobs(parts, clock);
   return {
-    restore: () => recovery.restore(clock),
+    redrive,
+    restore: async () => {
+      await recovery.restore(clock);
+      await redrive.redrives.restore();
+    },
+    wakeQueue: queue.wake,
     run: async (signal) => {
       await Promise.all([
         recovery.run(clock, signal),
+        queue.run(clock, signal),
+        redrive.redrives.run(signal),
         runRetention(parts, clock, signal),
         runEviction(parts, clock, signal),
       ]);

@@ -27,6 +27,7 @@ import { newId } from './ops/ids.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
+import { declareQueueGauges, QueueEvents } from './ops/queue-events.ts';
 import { type Random, systemRandom } from './ops/random.ts';
 import { buildStack, type Stack } from './stack.ts';
 import { UpstreamSettingsError } from './upstream/connect.ts';
@@ -127,7 +128,7 @@ class Assembly implements Instance {
     this.events = events;
     const random = parts.random ?? systemRandom;
     this.#notify = createNotify({ settings: this.settings, clock, random, events, instance: hostname() });
-    events.listen(this.#notify.take);
+    events.listen((event) => [this.#notify, this.#jobs.redrive].forEach(({ take }) => take(event)));
     events.contextLabels.use(settings.contextLabels);
     this.config = createConfigWatch({
       events: this.events,
@@ -150,27 +151,31 @@ class Assembly implements Instance {
       match: (method, path) => this.#settings.match(method, path),
       keep: (gate) => ledger.store.keepGate(gate),
       stopping: this.#stopping.signal,
+      wakeQueue: () => this.#jobs.wakeQueue(),
       configHash: () => this.#settings.hash,
     });
+    declareQueueGauges(metrics.registry, ledger.store, () => this.#clock.wall());
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({
       ...shared,
       service: this.#stack.service,
       full: this.#stack.full,
+      store: ledger.store,
       namesKey: ledger.keys.names,
     });
-    this.#admin = this.#createAdmin(metrics, shared);
     this.#jobs = createLedgerJobs(
       {
         ...shared,
         store: ledger.store,
         restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
-        restoreOperations: this.#stack.restoreOperations,
-        resume: this.#stack.resume,
+        ...this.#stack,
+        namesKey: ledger.keys.names,
+        queueEvents: new QueueEvents(log, metrics.registry),
         counted: (counts) => this.#stack.dead.refresh(counts),
       },
       clock,
     );
+    this.#admin = this.#createAdmin(metrics, shared);
   }
 
   readonly settings = (): Settings => this.#settings;
@@ -194,6 +199,7 @@ class Assembly implements Instance {
       reload: this.config.reload,
       version: this.#parts.version,
       store,
+      redrives: this.#jobs.redrive.redrives,
     });
   }
 

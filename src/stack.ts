@@ -16,6 +16,7 @@ import { type BreakerLayer, type BreakerParts, createBreaker } from './layers/br
 import { type BulkheadParts, bulkhead } from './layers/bulkhead.ts';
 import { type DeadLetterParts, deadLetter } from './layers/dead-letter.ts';
 import { type DeadlineParts, deadline } from './layers/deadline.ts';
+import { type HandOverParts, handOver } from './layers/hand-over.ts';
 import { createIdempotency, type Idempotency, type IdempotencyParts } from './layers/idempotency.ts';
 import { createPacing, type PacingParts } from './layers/pacing.ts';
 import { type ReconcileParts, reconcile } from './layers/reconcile.ts';
@@ -29,6 +30,7 @@ export type StackParts = Omit<
   ShedParts &
     IdempotencyParts &
     StampParts &
+    HandOverParts &
     DeadlineParts &
     Omit<DeadLetterParts, 'dead'> &
     Omit<ReconcileParts, 'clockSkew'> &
@@ -76,6 +78,8 @@ export function buildStack(given: StackParts): Stack {
     idempotency.layer,
     // Inside the ledger, which compares what callers sent; outside every attempt, so that all of them send the same.
     stamp(parts),
+    // Inside the ledger, whose row it makes a promise of; outside the deadline, which bounds the try that comes first.
+    handOver(parts),
   ];
   const running = [
     // Outside retry: the total time includes every retry and every wait.

@@ -9,8 +9,9 @@ import { Cancel } from './cancel.ts';
 import type { Fate, RunNames } from './fate.ts';
 import type { FailureKind, Sent } from './outcome.ts';
 import type { ConflictRecipe, EndpointPolicy } from './policy.ts';
+import type { HandOverWish, QueueTicket } from './queue-ticket.ts';
 import type { RawHeaders } from './raw-headers.ts';
-import type { LookResult } from './reconcile.ts';
+import type { LookRecord } from './reconcile.ts';
 import type { Effect, OperationClass, VerdictClass } from './verdict.ts';
 
 /** The request's body. A stream can be sent once only: it makes the exchange unrepeatable as soon as it is opened. */
@@ -187,20 +188,6 @@ export interface Doubt {
   readonly lookOnly: boolean;
   /** It took effect for certain, and only its answer is lost. Absent: not known. */
   readonly applied?: boolean;
-}
-
-/** One look for a lost create, as the history keeps it. */
-export interface LookRecord {
-  /** From 1. */
-  readonly n: number;
-  /** Wall time, epoch ms. */
-  readonly startedAtMs: number;
-  readonly durationMs: number;
-  /** `GET /contacts/7/notes`: what was asked. */
-  readonly request: string;
-  /** Null when there was no answer. */
-  readonly status: number | null;
-  readonly result: LookResult;
 }
 
 /** An error of a later attempt that names what stands in its way: perhaps what an earlier one made. */

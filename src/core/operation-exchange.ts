@@ -5,7 +5,7 @@
  * means the calls that are still to be made.
  */
 
-import { type Exchange, newExchange, type RequestBody } from './exchange.ts';
+import { type AttemptRecord, type Exchange, newExchange, type RequestBody } from './exchange.ts';
 import type { Operation } from './operation.ts';
 import type { EndpointMatch } from './settings.ts';
 
@@ -45,7 +45,7 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
     context: operation.context,
     onInformational: null,
   });
-  exchange.attempts.push(...operation.attempts);
+  exchange.attempts.push(...historyOf(operation));
   exchange.operationClass = operation.operationClass;
   exchange.unattended = true;
   exchange.operation = {
@@ -62,6 +62,12 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
     },
   };
   return exchange;
+}
+
+/** What a look has proven stands in the row alone: attempts are only ever added to. */
+function historyOf({ operationClass, effect, attempts }: Operation): readonly AttemptRecord[] {
+  if (operationClass !== 'create' || effect !== 'none') return attempts;
+  return attempts.map((attempt) => (attempt.effect === 'none' ? attempt : { ...attempt, effect }));
 }
 
 /** Something of it was sent, and what came of it is not known to be nothing. */

@@ -16,6 +16,7 @@ import {
 } from './operation.ts';
 import type { Outcome } from './outcome.ts';
 import type { IdempotencyPolicy } from './policy.ts';
+import type { NextRun, QueuePlace } from './queue-ticket.ts';
 import { headerOf, withoutHeaders } from './raw-headers.ts';
 import type { Effect } from './verdict.ts';
 
@@ -107,13 +108,15 @@ export interface EndingFacts {
   /** Of the row; epoch ms. */
   readonly createdAtMs: number;
   readonly keyed: boolean;
-  /** What a replay gives; null for none. */
+  /** What a replay gives, or the caller of a handed-over call fetches; null for none. */
   readonly answer: StoredAnswer | null;
   readonly answerId: string | null;
   /** Attempts that are not on record yet. */
   readonly attempts: readonly AttemptRecord[];
   /** Looks that found nothing, in all runs. */
   readonly looks: number;
+  /** Where the queue takes it up again; null when it has ended. */
+  readonly next: (NextRun & QueuePlace) | null;
 }
 
 /**
@@ -125,15 +128,21 @@ export function keyExpiresAtMs(createdAtMs: number, nowMs: number, { ttlMs, hold
 }
 
 /** The states that an ending may follow: what somebody else has settled meanwhile stays. */
-export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unknown'];
+export const OPEN_STATES: readonly OperationState[] = ['reserved', 'sent', 'unknown', 'waiting'];
 
 /** The final record of a run. */
 export function endingChange(exchange: Exchange, outcome: Outcome, facts: EndingFacts): OperationChange {
-  const { kind, nowMs, keyed, attempts } = facts;
-  const { fate, operation } = exchange;
+  const { kind, nowMs, keyed, attempts, next } = facts;
+  const { fate, operation, queue } = exchange;
   const { idempotency } = exchange.policy;
-  const common = { updatedAtMs: nowMs, reason: outcome.verdict.reason, attempts, looks: facts.looks };
-  const expiresAtMs = keyed ? keyExpiresAtMs(facts.createdAtMs, nowMs, idempotency) : nowMs + idempotency.holdMs;
+  const base = { updatedAtMs: nowMs, reason: outcome.verdict.reason, attempts, looks: facts.looks };
+  if (next !== null) return { ...base, ...waitingChange(exchange, outcome, kind, nowMs, next) };
+  const queued = queue === null ? {} : { dueAtMs: null };
+  const left = queue?.stage === 'accepted' && facts.answer !== null ? { answer: facts.answer } : {};
+  const common = { ...base, ...queued, ...left };
+  // What was handed over is asked for at its address, for as long as a key would be known.
+  const live = keyed ? keyExpiresAtMs(facts.createdAtMs, nowMs, idempotency) : nowMs + idempotency.holdMs;
+  const expiresAtMs = queue?.stage === 'accepted' ? nowMs + idempotency.ttlMs : live;
   switch (kind) {
     case 'succeeded':
       return {
@@ -163,6 +172,20 @@ export function endingChange(exchange: Exchange, outcome: Outcome, facts: Ending
       return { ...common, ...death, updatedAtMs, state: 'unknown', effect, expiresAtMs: null };
     }
   }
+}
+
+/** It runs again; what is in doubt may be a dead letter meanwhile. */
+function waitingChange(
+  exchange: Exchange,
+  outcome: Outcome,
+  kind: EndingKind,
+  nowMs: number,
+  next: NextRun & QueuePlace,
+): Omit<OperationChange, 'updatedAtMs'> {
+  const { fate } = exchange;
+  const found = effectOf(exchange, outcome);
+  const effect = kind === 'released' ? 'none' : found === 'none' ? 'unknown' : found;
+  return { ...(fate === null ? {} : fateChange(fate, nowMs)), ...next, effect, expiresAtMs: null };
 }
 
 /** What makes a dead letter of a row. In doubt it stays `unknown`, so that holds and keys find it; else it is `dead`. */

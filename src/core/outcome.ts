@@ -69,10 +69,10 @@ interface Ending {
   readonly settled?: Promise<Outcome>;
 }
 
-/** There is an answer for the caller, from the upstream or from what Holdfast keeps. */
+/** There is an answer for the caller, from the upstream or from what Holdfast keeps; `proxy` is the 202 of a hand-over. */
 export interface Answered extends Ending {
   readonly kind: 'answered';
-  readonly from: 'upstream' | 'replay' | 'reconcile' | 'cache';
+  readonly from: 'upstream' | 'replay' | 'reconcile' | 'cache' | 'proxy';
   readonly status: number;
   /** End-to-end fields only: hop-by-hop ones are already stripped. */
   readonly headers: RawHeaders;

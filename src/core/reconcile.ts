@@ -25,6 +25,20 @@ const EXTRA_EVERY_MS = 5000;
  */
 export type LookResult = 'landed' | 'absent' | 'several' | 'contested' | 'failed';
 
+/** One look for a lost create, as the history keeps it. */
+export interface LookRecord {
+  /** From 1. */
+  readonly n: number;
+  /** Wall time, epoch ms. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** `GET /contacts/7/notes`: what was asked. */
+  readonly request: string;
+  /** Null when there was no answer. */
+  readonly status: number | null;
+  readonly result: LookResult;
+}
+
 /** How far a search for one lost create has come. Times are ms since the loss. */
 export interface Search {
   /** Moments that are still to come, ascending. */

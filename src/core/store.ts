@@ -7,6 +7,7 @@
 
 import type { DeadLetterStore } from './dead-letters.ts';
 import type { Operation, OperationChange, OperationState } from './operation.ts';
+import type { QueueStore } from './queue-store.ts';
 
 /** The store cannot read or write: disk full, read-only, damaged, from a newer version, closed. Nothing was changed. */
 export class StoreUnavailable extends Error {
@@ -46,6 +47,7 @@ export type OpenOperation = Pick<
   | 'updatedAtMs'
   | 'sentAtMs'
   | 'delivered'
+  | 'handedOver'
 >;
 
 /** State of a layer that must outlive the process, by name: pauses and breakers. The value is JSON of that layer. */
@@ -58,7 +60,7 @@ export interface GateState {
 }
 
 /** Keeps operations. */
-export interface Store extends DeadLetterStore {
+export interface Store extends DeadLetterStore, QueueStore {
   /** Adds a row. Rejects with `OperationExists` when the id, or the key within its scope, is there already. */
   insert(operation: Operation): Promise<void>;
   /**

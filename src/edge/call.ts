@@ -86,7 +86,8 @@ export class Call implements Turn, BodyEvents {
 
   gone(): void {
     if (this.#over) return;
-    this.#exchange?.cancel.abort('client_gone');
+    // What was handed over is no longer the client's to end by leaving.
+    if (this.#exchange?.queue?.stage !== 'accepted') this.#exchange?.cancel.abort('client_gone');
     this.#reserved?.abort('client_gone');
     this.#body?.abandon();
     if (this.#sending !== null) return this.#sending.gone();

@@ -40,6 +40,7 @@ export interface DataPlaneParts {
   readonly full: () => boolean;
   readonly clock: Clock;
   readonly events: Events;
+  readonly store: Plane['store'];
   /** `limits.buffered`. */
   readonly buffered: ByteBudget;
   readonly newId: () => string;
@@ -76,6 +77,7 @@ class FrontDoor implements DataPlane, Plane {
   readonly clock: Clock;
   readonly events: Events;
   readonly buffered: ByteBudget;
+  readonly store: Plane['store'];
   readonly newId: () => string;
   readonly via = `holdfast-${randomBytes(4).toString('hex')}`;
   readonly clientToken: ClientToken;
@@ -96,6 +98,7 @@ class FrontDoor implements DataPlane, Plane {
     this.clock = parts.clock;
     this.events = parts.events;
     this.buffered = parts.buffered;
+    this.store = parts.store;
     this.newId = parts.newId;
     this.credentialRefs = new CredentialRefs(parts.namesKey);
     this.clientToken = new ClientToken(parts.clock, parts.events);

@@ -31,7 +31,7 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
   const { head, match, nowMs } = facts;
   const { policy } = match;
   const totalMs = policy.mode === 'observe' ? Infinity : Math.min(policy.timeout.totalMs, head.timeoutMs);
-  return newExchange({
+  const exchange = newExchange({
     id: facts.id,
     policy,
     params: match.params,
@@ -48,6 +48,9 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
     context: head.context,
     onInformational: facts.onInformational,
   });
+  // A read has to be answered, and what is only observed is not changed: a preference may be ignored (RFC 7240 §2).
+  if (policy.mode === 'enforce' && policy.operationClass !== 'read') exchange.preference = head.preference;
+  return exchange;
 }
 
 /** A bug says nothing about the upstream: a read is harmless, a write may have been applied. */

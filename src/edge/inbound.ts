@@ -4,9 +4,11 @@
  */
 
 import { namedByConnection } from '../core/hop-by-hop.ts';
+import type { HandOverWish } from '../core/queue-ticket.ts';
 import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { framingFault, hostFault, startLineFault } from './guard.ts';
 import { DEFAULT_PRIORITY, parseContext, parseIdempotencyKey, parsePriority, parseTimeout } from './own-headers.ts';
+import { handOverWish, parsePrefer } from './prefer.ts';
 import { LOOP, type Refusal } from './refusal.ts';
 
 /** What the edge knows about a request before its body. */
@@ -26,6 +28,8 @@ export interface Head {
   readonly priority: number;
   /** Unquoted; null when absent. */
   readonly idempotencyKey: string | null;
+  /** `Prefer: respond-async`; null when the caller waits. */
+  readonly preference: HandOverWish | null;
 }
 
 /** What is done with a field. Fields that are not in the table pass. */
@@ -41,7 +45,8 @@ type Handling =
   | 'own_timeout'
   | 'own_context'
   | 'own_key'
-  | 'own_priority';
+  | 'own_priority'
+  | 'own_prefer';
 
 const HANDLING: ReadonlyMap<string, Handling> = new Map<string, Handling>([
   ['connection', 'connection'],
@@ -60,7 +65,7 @@ const HANDLING: ReadonlyMap<string, Handling> = new Map<string, Handling>([
   ['via', 'via'],
   ['authorization', 'authorization'],
   ['idempotency-key', 'own_key'],
-  ['prefer', 'drop'],
+  ['prefer', 'own_prefer'],
   ['holdfast-authorization', 'own_authorization'],
   ['holdfast-timeout', 'own_timeout'],
   ['holdfast-context', 'own_context'],
@@ -99,6 +104,7 @@ class HeadReading {
   #context: string | null = null;
   #priority: string | null = null;
   #key: string | null = null;
+  #prefer: string | null = null;
 
   field(name: string, value: string): void {
     const handling = HANDLING.get(name.toLowerCase());
@@ -132,6 +138,9 @@ class HeadReading {
         return;
       case 'own_priority':
         this.#priority = joined(this.#priority, value);
+        return;
+      case 'own_prefer':
+        this.#prefer = joined(this.#prefer, value);
         return;
       case 'length':
         this.#length = value;
@@ -171,6 +180,7 @@ class HeadReading {
       context,
       priority: this.#priority === null ? DEFAULT_PRIORITY : parsePriority(this.#priority),
       idempotencyKey: key,
+      preference: this.#prefer === null ? null : handOverWish(parsePrefer(this.#prefer)),
     };
   }
 }

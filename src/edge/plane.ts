@@ -5,6 +5,7 @@ import type { ByteBudget } from '../core/byte-budget.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
 import type { Settings } from '../core/settings.ts';
+import type { Store } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 import type { ClientToken } from './client-token.ts';
@@ -35,6 +36,8 @@ export interface Plane {
   readonly via: string;
   readonly clientToken: ClientToken;
   readonly credentialRefs: CredentialRefs;
+  /** What callers may ask of their operations. */
+  readonly store: Pick<Store, 'get' | 'change'>;
   readonly reserved: Reserved;
   readonly draining: boolean;
   enter(): void;

@@ -2,13 +2,16 @@
 
 import type { IncomingMessage } from 'node:http';
 import { type Context, Hono } from 'hono';
+import { OPERATIONS_PATH } from '../core/operation-view.ts';
 import { runBatch } from './batch.ts';
 import { BATCH_CODING, BATCH_KEY, BATCH_METHOD, TOO_MANY_BATCHES } from './batch-refusal.ts';
 import { honoListener } from './hono-listener.ts';
+import { serveOperation } from './operations.ts';
 import type { Plane, Reserved, ReservedCall } from './plane.ts';
 import type { Refusal } from './refusal.ts';
 import { respondRefusal } from './respond.ts';
 
+const OPERATIONS_PATH_BEGIN = `${OPERATIONS_PATH}/`;
 const BATCH_PATH = '/.holdfast/batch';
 /** Each keeps lines and results of its own in memory. */
 const BATCHES_MAX = 16;
@@ -20,6 +23,7 @@ export function createReserved(plane: Plane): Reserved {
   const listener = honoListener(app.fetch);
   let batches = 0;
   return async (call) => {
+    if (call.request.url?.startsWith(OPERATIONS_PATH_BEGIN) === true) return serveOperation(plane, call);
     // Not by hono: a batch is read and answered as it flows, and streams of the web cost several times as much.
     if (call.request.url?.split('?', 1)[0] !== BATCH_PATH) return listener(call.request, call.response);
     const fault = batchFault(call.request) ?? (batches >= BATCHES_MAX ? TOO_MANY_BATCHES : null);

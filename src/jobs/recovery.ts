@@ -1,14 +1,15 @@
 /**
  * Takes up what an earlier process left in the ledger. Before the first call: pauses and breakers, what became of its open
- * operations, and the holds of those that are in doubt. After it: looks for the lost creates, a few at a time and one at
- * first, behind every live call; the callers that send them again meanwhile join the run. A look that could not be made,
+ * operations, and the holds of those that are in doubt. After it: looks for the lost creates, one at
+ * first, then ever more, behind every live call; the callers that send them again meanwhile join the run. A look that could not be made,
  * because the upstream is down or the quota spent, is made later. A store that cannot be read stops nothing but this.
  */
 
-import { type Exchange, type LookRecord } from '../core/exchange.ts';
+import type { Exchange } from '../core/exchange.ts';
 import type { Operation } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
+import type { LookRecord } from '../core/reconcile.ts';
 import { afterRecovery, isDetectable, mayStillBeSent, recoveryOf, type Recovery as Step } from '../core/recovery.ts';
 import type { Settings } from '../core/settings.ts';
 import { type GateState, type OpenOperation, type Store, StoreUnavailable } from '../core/store.ts';
@@ -38,7 +39,8 @@ export interface Recovery {
 
 /** Changes that are asked for at once. */
 const BATCH = 500;
-const AT_ONCE_MAX = 4;
+/** Nearly all of a run is waiting for the next look, and looks are bounded on their own. */
+const AT_ONCE_MAX = 64;
 /** Nobody waits for these. */
 const PRIORITY = 7;
 /** Between passes over what could not be looked for; the last one repeats. */
@@ -77,7 +79,7 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
   const steps = open.map((each) => ({ open: each, step: recoveryOf(each, nowMs) }));
   const kept = steps.flatMap(({ open: each, step }) => {
     if (step.kind === 'remove' || step.kind === 'bury') return [];
-    return [step.kind === 'doubt' ? afterRecovery(each, step.change) : each];
+    return [step.kind === 'doubt' || step.kind === 'queue' ? afterRecovery(each, step.change) : each];
   });
   parts.restoreOperations(kept);
   let unwritten = 0;
@@ -88,7 +90,7 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
     unwritten += written.filter((done) => !done).length;
   }
   const count = (kind: Step['kind']): number => steps.filter(({ step }) => step.kind === kind).length;
-  const lost = kept.filter(({ state }) => state === 'unknown');
+  const lost = kept.filter(({ state, handedOver }) => state === 'unknown' && !handedOver);
   if (open.length > 0) {
     parts.events.recovered({ released: count('remove'), dead: count('bury'), unknown: lost.length, unwritten });
   }
@@ -99,7 +101,7 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
 async function write({ store, events }: RecoveryParts, id: string, step: Step): Promise<boolean> {
   try {
     if (step.kind === 'remove') await store.remove(id);
-    else if (step.kind === 'bury' || step.kind === 'doubt') await store.change(id, step.change);
+    else if (step.kind === 'bury' || step.kind === 'doubt' || step.kind === 'queue') await store.change(id, step.change);
     return true;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) events.bug(error, 'recovery');

@@ -11,8 +11,9 @@ import { deadReason } from '../core/dead-letter.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Fate, RunNames } from '../core/fate.ts';
 import { bodyHashes, identityOf, smallBodyHashes } from '../core/fingerprint.ts';
-import { deadOperationOf } from '../core/operation-record.ts';
+import { deadOperationOf, endingOf } from '../core/operation-record.ts';
 import type { Outcome } from '../core/outcome.ts';
+import { goesOn } from '../core/queue.ts';
 import { resourceOf } from '../core/resource.ts';
 import type { Layer } from '../core/service.ts';
 import type { Store } from '../core/store.ts';
@@ -50,6 +51,8 @@ function ended(parts: DeadLetterParts, exchange: Exchange, outcome: Outcome): Ou
     if (parts.dead.mayHave(exchange.policy.name)) void supersede(parts, exchange);
     return outcome;
   }
+  // What the queue tries again is not lost yet.
+  if (goesOn(exchange, outcome, endingOf(exchange, outcome), parts.clock.wall())) return outcome;
   const isGone = exchange.cancel.aborted && exchange.cancel.reason === 'client_gone';
   const reason = deadReason(exchange, outcome, exchange.unattended || isGone ? 'nobody' : 'caller');
   if (reason === null) return outcome;

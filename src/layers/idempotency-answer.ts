@@ -139,6 +139,14 @@ export function replayOf(answer: StoredAnswer | null): Outcome {
   };
 }
 
+/** Copied: a slice would pin the buffer of a socket for as long as the answer is kept. */
+export function copied({ status, headers, body }: StoredAnswer): StoredAnswer {
+  if (body === null) return { status, headers, body };
+  const own = Buffer.allocUnsafeSlow(body.length);
+  body.copy(own);
+  return { status, headers, body: own };
+}
+
 /** What is said of an operation that may have taken effect. */
 export function outcomeUnknown(): Refused {
   return refusal(

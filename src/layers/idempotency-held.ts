@@ -7,7 +7,7 @@
 
 import type { Exchange } from '../core/exchange.ts';
 import { type Arrival, type Held, Holds } from '../core/idempotency-holds.ts';
-import type { StoredAnswer } from '../core/operation.ts';
+import { acceptedAnswer, isOver } from '../core/operation-view.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
 import type { OpenOperation } from '../core/store.ts';
@@ -47,6 +47,7 @@ interface Place {
 /** Operations that ended and may be asked for again; under 1 KiB each. */
 const ENDED_MAX = 10_000;
 const COME_BACK_MS = 1000;
+const LOOK_ONLY = { lookOnly: true } as const;
 
 /** Serves creates without a key. */
 export class HeldCalls {
@@ -90,9 +91,15 @@ export class HeldCalls {
   /** Runs an operation of an earlier process, and whoever sends it again meanwhile joins. Null: somebody does already. */
   resume(exchange: Exchange, inner: Service, earlier: Earlier, id: string): Promise<Outcome> | null {
     const held = this.#holds.find(id);
-    if (held !== null && held.phase !== 'unknown') return null;
-    const names = { id, keyHash: null, fingerprint: null, identity: held?.identity ?? id };
-    const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
+    const { queue, operation } = exchange;
+    const isFree = queue?.stage === 'accepted' ? held?.run === null : held?.phase === 'unknown';
+    if (held !== null && !isFree) return null;
+    const identity = operation?.names?.identity ?? held?.identity ?? id;
+    // Nobody holds it any more: its caller may have sent it again, and what that made is not ours to find.
+    const doubt = earlier.doubt !== null && held === null && queue?.stage === 'look' ? LOOK_ONLY : {};
+    const names = { id, keyHash: null, fingerprint: null, identity };
+    const given = earlier.doubt === null ? earlier : { ...earlier, doubt: { ...earlier.doubt, ...doubt } };
+    const run = new LiveRun(this.#parts, exchange, inner, names, given);
     if (held !== null) this.#follow(held, run);
     return run.answer;
   }
@@ -147,13 +154,15 @@ export class HeldCalls {
   }
 
   #atEnd(held: Hold, run: LiveRun): void {
-    void run.ended.then(({ kind }) => this.#holds.end(held, kind, this.#parts.clock.now(), run.sentAtMs));
+    // Handed over: its caller has an answer, and whoever asks once more gets that again.
+    const phaseOf = (kind: Ending['kind']) => (kind === 'waiting' ? 'succeeded' : kind);
+    void run.ended.then(({ kind }) => this.#holds.end(held, phaseOf(kind), this.#parts.clock.now(), run.sentAtMs));
   }
 
   /** A caller that has closed its side may be gone: a timeout of a client looks like that. A re-send takes its place. */
   #attend(exchange: Exchange, { held, turn }: Place): void {
-    exchange.onInputEnded = () => void this.#holds.leave(held, turn, false);
-    if (exchange.inputEnded) this.#holds.leave(held, turn, false);
+    exchange.onInputEnded = () => void this.#holds.leave(held, turn, 'left');
+    if (exchange.inputEnded) this.#holds.leave(held, turn, 'left');
   }
 
   /** The answer of a run to the caller that runs it. */
@@ -163,7 +172,7 @@ export class HeldCalls {
     try {
       outcome = await run.answer;
     } catch (error) {
-      this.#holds.leave(place.held, place.turn, false);
+      this.#holds.leave(place.held, place.turn, 'gone');
       throw error;
     }
     const doubted = (exchange.operation?.doubt ?? null) !== null;
@@ -176,10 +185,11 @@ export class HeldCalls {
   #told(exchange: Exchange, { held, turn }: Place, outcome: Outcome): Outcome {
     if (outcome.kind === 'answered' && outcome.verdict.class === 'ok') {
       exchange.onDelivered = (complete) => {
-        if (this.#holds.leave(held, turn, complete) && complete) this.#parts.store.delivered(held.id);
+        if (this.#holds.leave(held, turn, complete ? 'served' : 'left') && complete)
+          this.#parts.store.delivered(held.id);
       };
     } else {
-      this.#holds.leave(held, turn, false);
+      this.#holds.leave(held, turn, wasLeft(exchange) ? 'left' : 'gone');
     }
     return outcome;
   }
@@ -191,12 +201,13 @@ export class HeldCalls {
     this.#attend(exchange, place);
     if (held.phase === 'unknown') return this.#runAgain(exchange, inner, place);
     if (held.phase === 'succeeded' || held.run === null) {
-      return this.#told(exchange, place, replayOf(await this.#answerOf(held.id)));
+      return this.#told(exchange, place, await this.#kept(held.id));
     }
     const end = await waitFor(this.#parts, exchange, held.run.ended, exchange.deadlineAtMs);
     if (!('value' in end)) return this.#told(exchange, place, end.refused ?? outcomeUnknown());
     const { kind, outcome, answer, cutShort } = end.value;
     if (answer !== null) return this.#told(exchange, place, replayOf(answer));
+    if (kind === 'waiting') return this.#told(exchange, place, await this.#kept(held.id));
     if (cutShort || outcome === null) {
       // Its own caller's limits ended it, and this one may have more time.
       if (kind === 'unknown') return this.#join(exchange, inner, place);
@@ -207,13 +218,12 @@ export class HeldCalls {
     return this.#told(exchange, place, shared);
   }
 
-  /** From memory when the store has no row of it. */
-  async #answerOf(id: string): Promise<StoredAnswer | null> {
-    try {
-      return (await this.#parts.store.get(id))?.answer ?? null;
-    } catch {
-      return null;
-    }
+  /** What its caller was told, or has missed. */
+  async #kept(id: string): Promise<Outcome> {
+    const row = await this.#parts.store.get(id).catch(() => null);
+    return row !== null && row.handedOver && !isOver(row)
+      ? acceptedAnswer(row, null, this.#parts.clock.wall())
+      : replayOf(row?.answer ?? null);
   }
 
   /** A second intention: it waits until the first is out of doubt, and then runs as its own operation. */
@@ -229,10 +239,16 @@ export class HeldCalls {
         return end.refused ?? stillInDoubt();
       }
       const arrival = this.#holds.arrive(identity, clock.now(), holdMs, true);
-      if (arrival.kind !== 'wait') return this.#begin(exchange, inner, identity);
+      if (arrival.kind === 'run') return this.#begin(exchange, inner, identity);
+      if (arrival.kind === 'join') return this.#join(exchange, inner, { held: arrival.held, turn: arrival.held.turn });
       next = arrival.run;
     }
   }
+}
+
+/** Nobody was there to hear the answer. */
+function wasLeft({ cancel, inputEnded }: Exchange): boolean {
+  return inputEnded || (cancel.signal.aborted && cancel.signal.reason === 'client_gone');
 }
 
 function stillInDoubt(): Refused {

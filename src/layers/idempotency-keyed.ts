@@ -8,10 +8,11 @@ import { LRUCache } from 'lru-cache';
 import type { Exchange, OperationRun } from '../core/exchange.ts';
 import type { Operation, StoredAnswer } from '../core/operation.ts';
 import { keyExpiresAtMs } from '../core/operation-record.ts';
+import { acceptedAnswer, isOver } from '../core/operation-view.ts';
 import type { HoldfastCode, Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
 import { StoreUnavailable } from '../core/store.ts';
-import { outcomeUnknown, refusal, replayOf } from './idempotency-answer.ts';
+import { copied, outcomeUnknown, refusal, replayOf } from './idempotency-answer.ts';
 import { earlierOf, takeOver } from './idempotency-earlier.ts';
 import { type Ending, LiveRun, type RunParts } from './idempotency-run.ts';
 import { Awaited, type WaitParts, waitFor } from './idempotency-wait.ts';
@@ -75,7 +76,9 @@ export class KeyedCalls {
 
   async #serve(exchange: Exchange, inner: Service, key: Key): Promise<Outcome> {
     const { clock, events } = this.#parts;
-    const lastMs = Math.min(clock.now() + exchange.policy.idempotency.waitMs, exchange.deadlineAtMs);
+    const { preference, policy } = exchange;
+    const waitMs = preference === null ? policy.idempotency.waitMs : (preference.waitMs ?? 0);
+    const lastMs = Math.min(clock.now() + waitMs, exchange.deadlineAtMs);
     let joined = false;
     for (;;) {
       const claim = this.#claims.get(key.hash);
@@ -91,7 +94,7 @@ export class KeyedCalls {
       if (!joined) events.idempotency(exchange, 'joined');
       joined = true;
       const end = await waitFor(this.#parts, exchange, claim.ended, lastMs);
-      if (!('value' in end)) return end.refused ?? this.#inFlight(exchange);
+      if (!('value' in end)) return end.refused ?? this.#notYet(exchange, key);
       const outcome = end.value === null ? null : sharedOf(end.value);
       if (end.value === null || outcome === null) continue;
       exchange.operation = known(end.value.id);
@@ -105,6 +108,7 @@ export class KeyedCalls {
     const { claim, resolve } = this.#claim(hash, null);
     const run = begin();
     claim.id = run.names.id;
+    claim.fingerprint = run.names.fingerprint;
     return this.#follow(exchange, run, hash, resolve);
   }
 
@@ -186,7 +190,7 @@ export class KeyedCalls {
     if (row.state === 'succeeded') return this.#replay(exchange, key, row);
     exchange.operation = { id: row.id, recorded: true, sentAtMs: row.sentAtMs, doubt: null };
     if (row.fingerprint !== key.fingerprint) return this.#reused(exchange);
-    if (row.state === 'waiting' || row.state === 'redriving') return this.#inFlight(exchange);
+    if (row.state === 'redriving' || (row.handedOver && !isOver(row))) return this.#underWay(exchange, row);
     takeOver(exchange, row);
     const names = { id: row.id, keyHash: key.hash, fingerprint: key.fingerprint, identity: row.identity };
     return new LiveRun(this.#parts, exchange, inner, names, await earlierOf(exchange, row));
@@ -214,6 +218,18 @@ export class KeyedCalls {
       'This Idempotency-Key belongs to another request: method, target, version, content type or body differ. Nothing was sent; use a key of its own for each request.',
       null,
     );
+  }
+
+  async #notYet(exchange: Exchange, key: Key): Promise<Outcome> {
+    const row = exchange.preference === null ? null : await this.#read(exchange.scope, key.hash);
+    return this.#underWay(exchange, row === 'unavailable' ? null : row);
+  }
+
+  /** Handed over once is handed over: the same address is given to whoever asks for it that way. */
+  #underWay(exchange: Exchange, row: Operation | null): Outcome {
+    if (exchange.preference === null || row?.handedOver !== true) return this.#inFlight(exchange);
+    this.#parts.events.idempotency(exchange, 'joined');
+    return acceptedAnswer(row, null, this.#parts.clock.wall());
   }
 
   #inFlight(exchange: Exchange): Refused {
@@ -272,14 +288,6 @@ const REFUSED_FOR_ALL: ReadonlySet<HoldfastCode> = new Set([
   'holdfast_store_unavailable',
   'holdfast_outcome_unknown',
 ]);
-
-/** Copied: a slice would pin the buffer of a socket for as long as the answer is kept. */
-function copied({ status, headers, body }: StoredAnswer): StoredAnswer {
-  if (body === null) return { status, headers, body };
-  const own = Buffer.allocUnsafeSlow(body.length);
-  body.copy(own);
-  return { status, headers, body: own };
-}
 
 function storeUnavailable(): Refused {
   return refusal(

@@ -19,12 +19,15 @@ import {
 } from '../core/operation-record.ts';
 import { type Answered, type Failed, type Outcome, streamOf } from '../core/outcome.ts';
 import type { Limits } from '../core/policy.ts';
+import { nextRun, placeOf } from '../core/queue.ts';
+import type { NextRun } from '../core/queue-ticket.ts';
 import { answerIdOf } from '../core/reconcile.ts';
 import type { Service } from '../core/service.ts';
 import type { Store } from '../core/store.ts';
 import type { Effect } from '../core/verdict.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
+import type { Random } from '../ops/random.ts';
 import { collect } from './idempotency-answer.ts';
 import type { FinalRecords } from './idempotency-records.ts';
 
@@ -38,13 +41,15 @@ export interface RunParts {
   /** The caller's own credential goes to the upstream, and has to be kept with what it may send again. */
   readonly passthrough: () => boolean;
   readonly finals: FinalRecords;
+  readonly random: Random;
 }
 
 /** How a run ended, for those who were not its caller. */
 export interface Ending {
   /** Of the operation. */
   readonly id: string;
-  readonly kind: EndingKind;
+  /** `waiting`: the durable queue goes on with it. */
+  readonly kind: EndingKind | 'waiting';
   /** The outcome; null when its body is not at hand. */
   readonly outcome: Outcome | null;
   /** What a replay gives; null without a success. */
@@ -81,6 +86,7 @@ export class LiveRun implements HeldRun {
   readonly #resolve: (ending: Ending) => void;
   /** The store may have a row. */
   #hasRow: boolean;
+  readonly #isRerun: boolean;
   #answeredEarly = false;
 
   constructor(parts: RunParts, exchange: Exchange, inner: Service, names: OperationNames, earlier: Earlier | null) {
@@ -94,6 +100,7 @@ export class LiveRun implements HeldRun {
     this.#attemptsBefore = exchange.attempts.length;
     this.#looksBefore = earlier?.doubt?.looks ?? 0;
     this.#hasRow = earlier !== null;
+    this.#isRerun = earlier !== null;
     exchange.operation = {
       id: names.id,
       recorded: earlier?.recorded ?? false,
@@ -127,10 +134,17 @@ export class LiveRun implements HeldRun {
       await this.#finish(outcomeOfBug(this.sentAtMs === null ? 'none' : 'unknown'), true);
       throw error;
     }
-    if (outcome.settled === undefined) return this.#finish(outcome, false);
+    // The hand-over has written the row; what still runs behind it has an ending of its own.
+    const accepted = outcome.kind === 'answered' && outcome.from === 'proxy';
+    if (outcome.settled === undefined) return accepted ? this.#leave(outcome) : this.#finish(outcome, false);
     this.#answeredEarly = true;
     const settled = outcome.settled.then((last) => this.#finish(last, true));
     return { ...outcome, settled };
+  }
+
+  #leave(outcome: Outcome): Outcome {
+    this.#resolve({ id: this.names.id, kind: 'waiting', outcome: null, answer: null, cutShort: false });
+    return outcome;
   }
 
   /** The row of a call that has to wait; nobody waits for it. */
@@ -149,6 +163,7 @@ export class LiveRun implements HeldRun {
     const { store, clock, passthrough } = this.#parts;
     const exchange = this.#exchange;
     const operation = exchange.operation as NonNullable<Exchange['operation']>;
+    this.#hasRow ||= operation.recorded;
     exchange.beforeWait = null;
     const nowMs = clock.wall();
     const sent = { state: 'sent', updatedAtMs: nowMs, sentAtMs: nowMs, effect: 'unknown', reason: 'sent' } as const;
@@ -159,7 +174,7 @@ export class LiveRun implements HeldRun {
       this.#hasRow = true;
       operation.recorded = true;
     } catch (error) {
-      if (this.names.keyHash !== null) throw error;
+      if (this.names.keyHash !== null || exchange.queue !== null) throw error;
     }
     operation.sentAtMs = nowMs;
     exchange.beforeSend = null;
@@ -168,20 +183,24 @@ export class LiveRun implements HeldRun {
   /** An earlier run is about to be sent once more. After a crash, looks are timed from what the row says here. */
   async #putSentAgain(): Promise<void> {
     const { store, clock } = this.#parts;
+    const { operation, queue } = this.#exchange;
+    const nowMs = clock.wall();
+    const first = operation?.sentAtMs === null ? ({ sentAtMs: nowMs, effect: 'unknown', reason: 'sent' } as const) : {};
     let done = true;
     try {
-      done = await store.change(this.names.id, { state: 'sent', updatedAtMs: clock.wall() }, OPEN_STATES);
+      done = await store.change(this.names.id, { state: 'sent', updatedAtMs: nowMs, ...first }, OPEN_STATES);
     } catch (error) {
-      if (this.names.keyHash !== null) throw error;
+      if (this.names.keyHash !== null || queue !== null) throw error;
     }
-    // Somebody else has settled it meanwhile, and its caller may know already.
-    if (!done && this.#exchange.operation?.recorded === true) throw new Error('the operation has ended');
+    // Cancelled, or settled by somebody else, while it waited for its slot: its caller may know already.
+    if (!done && operation?.recorded === true) throw new Error('the operation has ended');
+    if (operation !== null) operation.sentAtMs ??= nowMs;
     this.#exchange.beforeSend = null;
   }
 
   /** `late`: its caller was answered already, and the body has been given up. */
   async #finish(ended: Outcome, late: boolean): Promise<Outcome> {
-    const { clock } = this.#parts;
+    const { clock, random } = this.#parts;
     let kind = endingOf(this.#exchange, ended);
     let outcome = ended;
     let bytes: Buffer | null = null;
@@ -190,12 +209,14 @@ export class LiveRun implements HeldRun {
       ({ outcome, bytes } = body);
       if (body.broken && kind === 'succeeded') kind = 'unknown';
     }
-    const answer =
-      kind === 'succeeded' && outcome.kind === 'answered'
-        ? { status: outcome.status, headers: outcome.headers, body: bytes }
-        : null;
-    await this.#record(kind, outcome, answer, clock.wall());
-    const { cancel } = this.#exchange;
+    const last = outcome.kind === 'answered' ? { status: outcome.status, headers: outcome.headers, body: bytes } : null;
+    const answer = kind === 'succeeded' ? last : null;
+    const { cancel, queue } = this.#exchange;
+    const accepted = queue?.stage === 'accepted';
+    const nowMs = clock.wall();
+    const next = nextRun(this.#exchange, outcome, kind, { nowMs, random: random() });
+    await this.#record(kind, outcome, accepted ? last : answer, nowMs, next);
+    if (accepted && next !== null) return this.#leave(outcome);
     const shareable = streamOf(outcome) === null ? outcome : bytes === null ? null : withBytes(outcome, bytes);
     this.#resolve({ id: this.names.id, kind, outcome: shareable, answer, cutShort: cancel.aborted });
     return outcome;
@@ -210,13 +231,24 @@ export class LiveRun implements HeldRun {
     return collect(this.#parts, answered, this.#parts.limits().storedAnswerBytes);
   }
 
-  async #record(kind: EndingKind, outcome: Outcome, answer: StoredAnswer | null, nowMs: number): Promise<void> {
+  async #record(
+    kind: EndingKind,
+    outcome: Outcome,
+    answer: StoredAnswer | null,
+    nowMs: number,
+    next: NextRun | null,
+  ): Promise<void> {
     const { store, events, finals } = this.#parts;
     const { id, keyHash } = this.names;
     const exchange = this.#exchange;
+    const { queue } = exchange;
+    this.#hasRow ||= exchange.operation?.recorded ?? false;
     if (!this.#hasRow || exchange.fate?.stored === true) return;
     const attempts = exchange.attempts.slice(this.#attemptsBefore);
-    if (kind === 'released' && this.sentAtMs === null) {
+    // Refused unsent: it waits as it did, and its lane is told.
+    const isRerun = queue?.stage === 'accepted' && this.#isRerun;
+    if (next !== null && isRerun && kind === 'released' && exchange.beforeSend !== null) return;
+    if (kind === 'released' && this.sentAtMs === null && queue?.stage !== 'accepted' && exchange.fate === null) {
       // Never sent, hence nobody's business and not worth a commit on the caller's path.
       store.remove(id).catch(noop);
       return;
@@ -231,6 +263,7 @@ export class LiveRun implements HeldRun {
       answerId: idIn(answer, policy.answerId),
       attempts,
       looks: this.#looksBefore + looks.filter(({ result }) => result === 'absent').length,
+      next: next === null ? null : { ...next, ...placeOf(exchange) },
     });
     if (!(await finals.write(id, change))) events.operationUnrecorded(exchange, kind);
   }

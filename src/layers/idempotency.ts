@@ -57,13 +57,14 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
   const open = new Map<string, OpenOperation>();
   return {
     layer: (inner) => (exchange) => {
-      const { policy, idempotencyKey } = exchange;
+      const { policy, idempotencyKey, preference } = exchange;
       const { operationClass, mode, idempotency } = policy;
       if (operationClass === 'read' || mode === 'observe') return inner(exchange);
       if (idempotencyKey !== null || idempotency.derive !== null) {
         return serveNamed(namesKey, keyed, held, exchange, inner);
       }
       if (idempotency.require) return Promise.resolve(keyRequired());
+      if (preference !== null) return serveHandedOver(held, exchange, inner);
       if (operationClass === 'idempotent') return inner(exchange);
       return serveHeld(held, exchange, inner);
     },
@@ -94,7 +95,15 @@ async function serveNamed(
       : keyHashOf(namesKey, scope, idempotencyKey);
   if (hash !== null) return keyed.serve(exchange, inner, { hash, fingerprint, identity: identityOf(exchange, hashes) });
   if (policy.idempotency.require) return keyRequired();
-  return operationClass === 'create' ? held.serve(exchange, inner, heldIdentity(exchange, hashes)) : inner(exchange);
+  if (operationClass === 'create') return held.serve(exchange, inner, heldIdentity(exchange, hashes));
+  return exchange.preference === null ? inner(exchange) : held.serve(exchange, inner, null);
+}
+
+/** What the queue is to run needs an operation, also where sending it twice does no harm. */
+async function serveHandedOver(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+  const isCreate = (await operationClassOf(exchange)) === 'create';
+  const identity = isCreate ? heldIdentity(exchange, await bodyHashes(exchange.body, false)) : null;
+  return held.serve(exchange, inner, identity);
 }
 
 async function partsOf({ body }: Exchange, derive: readonly Expression[]): Promise<unknown[]> {
@@ -133,12 +142,22 @@ function resume(
   const { operation } = exchange;
   if (operation === null) throw new Error('an exchange without an operation cannot be resumed');
   const { id, sentAtMs, recorded, doubt } = operation;
-  const known = open.get(id);
-  const earlier = { createdAtMs: known?.createdAtMs ?? parts.clock.wall(), sentAtMs, recorded, doubt };
+  const known = open.get(id) ?? queuedOf(exchange);
+  const createdAtMs = known?.createdAtMs ?? exchange.queue?.createdAtMs ?? parts.clock.wall();
+  const earlier = { createdAtMs, sentAtMs, recorded, doubt };
   if (known === undefined || known.keyHash === null) return held.resume(exchange, enter, earlier, id);
   const { keyHash, identity } = known;
-  const names = { id, keyHash, fingerprint: null, identity };
+  const names = { id, keyHash, fingerprint: operation.names?.fingerprint ?? null, identity };
   return keyed.resume(exchange, keyHash, () => new LiveRun(parts, exchange, enter, names, earlier));
+}
+
+/** What the queue takes up has its names with it. */
+function queuedOf({
+  queue,
+  operation,
+}: Exchange): Pick<OpenOperation, 'keyHash' | 'identity' | 'createdAtMs'> | undefined {
+  const names = operation?.names;
+  return queue === null || names === undefined ? undefined : { ...names, createdAtMs: queue.createdAtMs };
 }
 
 function keyRequired(): Outcome {

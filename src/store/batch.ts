@@ -66,7 +66,7 @@ function runOne(ledgers: Ledgers, request: Request, bodies: readonly (Uint8Array
 }
 
 function dispatch(
-  { ledger, dead, redrives }: Ledgers,
+  { ledger, dead, redrives, queue }: Ledgers,
   request: Request,
   bodies: readonly (Uint8Array | null)[],
 ): Result {
@@ -115,6 +115,12 @@ function dispatch(
       return dead.evictable(request[1], request[2]);
     case 'evict':
       return dead.evict(request[1]);
+    case 'queueDue':
+      return queue.due(request[1], request[2], request[3]);
+    case 'queuedBefore':
+      return queue.before(request[1]);
+    case 'queueDepth':
+      return queue.depth();
     case 'redrives':
       return redrives.run(request[1]) as Result;
   }

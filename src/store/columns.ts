@@ -141,6 +141,7 @@ export function openOperationOf(row: Row): OpenOperation {
     updatedAtMs: row['updated_at_ms'] as number,
     sentAtMs: row['sent_at_ms'] as number | null,
     delivered: row['delivered'] === 1,
+    handedOver: row['handed_over'] === 1,
   };
 }
 
@@ -182,7 +183,6 @@ export function plainPartOf(row: Row): Omit<DeadHead, 'attempts' | 'lastAttempt'
     count: row['count'] as number,
     naturalKey: row['natural_key'] as string | null,
     configHash: row['config_hash'] as string | null,
-    handedOver: row['handed_over'] === 1,
     lane: row['lane'] as string | null,
     resource: row['resource'] as string | null,
     supersededBy: row['superseded_by'] as string | null,

@@ -1,3 +1,4 @@
+import { QUEUE_SCHEMA } from './queue-schema.ts';
 import { REDRIVES_SCHEMA } from './redrives-schema.ts';
 
 /** Marks a SQLite file as a ledger of ours ("HLDF"). */
@@ -142,4 +143,5 @@ export const MIGRATIONS: readonly string[] = [
   END;
   `,
   REDRIVES_SCHEMA,
+  QUEUE_SCHEMA,
 ];

@@ -15,6 +15,7 @@ import type {
   Superseded,
 } from '../core/dead-letters.ts';
 import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
+import type { DuePart, QueueDepth } from '../core/queue-store.ts';
 import type { Redrive, RedriveRow, RowResult } from '../core/redrive.ts';
 import type { GateState, OpenOperation } from '../core/store.ts';
 import type { Value } from './columns.ts';
@@ -64,6 +65,9 @@ export type Request =
   | readonly ['purgeDead', DeadFilter, cursor: number | null]
   | readonly ['evictable', DeadLimits, limit: number]
   | readonly ['evict', ids: readonly string[]]
+  | readonly ['queueDue', nowMs: number, afterLane: string | null, perLane: number]
+  | readonly ['queuedBefore', resource: string]
+  | readonly ['queueDepth']
   | readonly ['redrives', RedriveRequest];
 
 /** A call of `RedriveStore`. */
@@ -121,6 +125,8 @@ export type Result =
   | Redrive
   | readonly Redrive[]
   | readonly RedriveRow[]
+  | DuePart
+  | QueueDepth
   | Readonly<Record<RowResult, number>>;
 
 /** How one request of a batch ended. */

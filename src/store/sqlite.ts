@@ -1,4 +1,5 @@
 import type { Operation, OperationChange, OperationState } from '../core/operation.ts';
+import type { DuePart, QueueDepth } from '../core/queue-store.ts';
 import type { GateState, OpenOperation, Store, StoreHealth } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import { SqliteDeadLetters } from './dead-letters.ts';
@@ -97,6 +98,18 @@ export class SqliteStore extends SqliteDeadLetters implements Store {
 
   expire(nowMs: number, limit: number): Promise<number> {
     return this.#thread.ask(pack(['expire', nowMs, limit])) as Promise<number>;
+  }
+
+  queueDue(nowMs: number, afterLane: string | null, perLane: number): Promise<DuePart> {
+    return this.#thread.ask(pack(['queueDue', nowMs, afterLane, perLane])) as Promise<DuePart>;
+  }
+
+  queuedBefore(resource: string): Promise<boolean> {
+    return this.#thread.ask(pack(['queuedBefore', resource])) as Promise<boolean>;
+  }
+
+  queueDepth(): Promise<QueueDepth> {
+    return this.#thread.ask(pack(['queueDepth'])) as Promise<QueueDepth>;
   }
 
   health(): StoreHealth {

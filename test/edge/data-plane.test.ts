@@ -5,6 +5,7 @@ import type { Outcome } from '../../src/core/outcome.ts';
 import { createDataPlane } from '../../src/edge/data-plane.ts';
 import { systemClock } from '../../src/ops/clock.ts';
 import { answered, HandDriven, verdict } from '../support/exchanges.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import {
   type Edge,
@@ -246,6 +247,7 @@ describe('connections', () => {
       clock: systemClock,
       events: edges[0]!.recorded.events,
       buffered: edges[0]!.buffered,
+      store: new MemoryStore(),
       newId: () => 'x',
       namesKey: randomBytes(32),
     });

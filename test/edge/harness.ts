@@ -11,6 +11,7 @@ import type { Settings } from '../../src/core/settings.ts';
 import { createDataPlane, type DataPlane } from '../../src/edge/data-plane.ts';
 import { type Clock, systemClock } from '../../src/ops/clock.ts';
 import { answered, policy } from '../support/exchanges.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { type RecordedEvents, recordedEvents } from '../support/recorded-events.ts';
 
 /** Limits small enough to be passed by a test. */
@@ -113,6 +114,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
     clock: options.clock ?? systemClock,
     events: recorded.events,
     buffered,
+    store: new MemoryStore(),
     newId: () => `id${++ids}`,
     namesKey: randomBytes(32),
     ...(options.headTimeoutMs === undefined ? {} : { headTimeoutMs: options.headTimeoutMs }),

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Exchange, LookRecord } from '../../src/core/exchange.ts';
+import type { Exchange } from '../../src/core/exchange.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { EndpointPolicy } from '../../src/core/policy.ts';
+import type { LookRecord } from '../../src/core/reconcile.ts';
 import type { GateState, OpenOperation } from '../../src/core/store.ts';
 import { refusedVerdict } from '../../src/core/verdict.ts';
 import { createRecovery } from '../../src/jobs/recovery.ts';
@@ -118,7 +119,7 @@ describe('crash recovery', () => {
       await r.answer(`o${i}`, answered(200));
     }
     await ended;
-    expect(most).toBe(4);
+    expect(most).toBe(6);
     expect(r.runs()).toEqual(rows.map(({ id }) => id).reverse());
     expect(r.clock.pending).toBe(0);
   });

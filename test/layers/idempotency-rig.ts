@@ -41,6 +41,7 @@ export function idempotencyRig(store = new MemoryStore(), clock = new VirtualClo
     newId: () => `${ids}${++made}`,
     namesKey: NAMES_KEY,
     passthrough: () => true,
+    random: () => 0,
   });
   /** What `attempt` does for the ledger: nothing goes out before it is recorded. */
   const send: Service = async (x) => {

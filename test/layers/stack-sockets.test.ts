@@ -67,6 +67,7 @@ async function rig() {
     passthrough: () => true,
     match: () => ({ policy: policy(), params: {} }),
     stopping: new AbortController().signal,
+    wakeQueue: () => {},
     configHash: () => 'abc',
   });
   // Nearly every attempt fails here on purpose, and it is retries that are looked at.

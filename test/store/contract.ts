@@ -196,6 +196,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         updatedAtMs: NOW_MS,
         sentAtMs: NOW_MS,
         delivered: false,
+        handedOver: false,
       });
     });
 

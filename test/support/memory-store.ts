@@ -10,6 +10,7 @@ import type {
   Superseded,
 } from '../../src/core/dead-letters.ts';
 import { type Operation, type OperationChange, type OperationState, TRANSITIONS } from '../../src/core/operation.ts';
+import type { DuePart, QueueDepth } from '../../src/core/queue-store.ts';
 import {
   type GateState,
   type OpenOperation,
@@ -20,6 +21,7 @@ import {
 } from '../../src/core/store.ts';
 import { groupsOfParts } from '../../src/store/dead-groups.ts';
 import { headOfDead, isDeletable, isMeant, partOfDead, rankOf, samplesOf, supersededIn } from './memory-dead.ts';
+import { depthOf, duePartOf, standsBefore } from './memory-queue.ts';
 
 const OPEN_STATES: ReadonlySet<OperationState> = new Set(['reserved', 'sent', 'unknown']);
 
@@ -242,6 +244,18 @@ export class MemoryStore implements Store {
     });
   }
 
+  queueDue(nowMs: number, _afterLane: string | null, perLane: number): Promise<DuePart> {
+    return this.#next(() => duePartOf(this.rows(), nowMs, perLane));
+  }
+
+  queuedBefore(resource: string): Promise<boolean> {
+    return this.#next(() => this.rows().some((row) => row.resource === resource && standsBefore(row)));
+  }
+
+  queueDepth(): Promise<QueueDepth> {
+    return this.#next(() => depthOf(this.rows()));
+  }
+
   health(): StoreHealth {
     const fault = this.#closed ? 'The store is closed.' : this.fault;
     return { healthy: fault === null, fault };
@@ -279,7 +293,7 @@ function isUndelivered(row: Operation, sinceMs: number): boolean {
 
 function openPart(row: Operation): OpenOperation {
   const { id, endpoint, operationClass, scope, keyHash, identity, state, effect } = row;
-  const { createdAtMs, updatedAtMs, sentAtMs, delivered } = row;
+  const { createdAtMs, updatedAtMs, sentAtMs, delivered, handedOver } = row;
   return {
     id,
     endpoint,
@@ -293,6 +307,7 @@ function openPart(row: Operation): OpenOperation {
     updatedAtMs,
     sentAtMs,
     delivered,
+    handedOver,
   };
 }
 

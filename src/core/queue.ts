@@ -1,0 +1,96 @@
+/**
+ * The durable queue (semantics §8): whether a call that did not succeed runs again, and when. Between its runs a call waits
+ * in the ledger and not in memory, so its patience is a day and not a deadline, and no restart shortens it. A run makes
+ * the retries of its endpoint; then this backoff counts, with the server's wish before it. What a create in doubt may do is
+ * not decided here: its next run looks first, and `reconcile` sends it only where that is safe.
+ */
+
+import type { Exchange } from './exchange.ts';
+import type { EndingKind } from './operation-record.ts';
+import type { Outcome } from './outcome.ts';
+import type { NextRun, QueuePlace } from './queue-ticket.ts';
+import { laterLook } from './reconcile.ts';
+import { isDetectable } from './recovery.ts';
+import { resourceOf } from './resource.ts';
+
+/** How long the queue tries, from the hand-over, ms. */
+export const PATIENCE_MS = 86_400_000;
+/** Ceilings of the backoff between runs, ms: the first one, and all. */
+const FIRST_MS = 5000;
+const LONGEST_MS = 900_000;
+/** On top of a server's wish, so that a lane does not come as one. */
+const SPREAD_MS = 5000;
+const LARGEST_EXPONENT = 20;
+
+/** When and by what chance the next run is chosen. */
+export interface NextRunFacts {
+  /** Epoch ms. */
+  readonly nowMs: number;
+  /** In [0, 1). */
+  readonly random: number;
+}
+
+/**
+ * The next run of a call that ended like this; null when this was the last one. A call that nobody handed over runs no
+ * more, but a lost create of it may be looked for later (semantics §7, "search probe").
+ */
+export function nextRun(exchange: Exchange, outcome: Outcome, kind: EndingKind, facts: NextRunFacts): NextRun | null {
+  if (kind === 'succeeded') return null;
+  const isCreate = (exchange.operationClass ?? exchange.policy.operationClass) === 'create';
+  const { queue } = exchange;
+  const startedAtMs = queue?.createdAtMs ?? exchange.operation?.sentAtMs ?? facts.nowMs;
+  const untilMs = startedAtMs + PATIENCE_MS;
+  if (facts.nowMs >= untilMs) return null;
+  const within = (run: NextRun | null): NextRun | null =>
+    run === null ? null : { ...run, dueAtMs: Math.min(run.dueAtMs, untilMs) };
+  if (kind === 'unknown' && isCreate) return within(ofLostCreate(exchange, outcome, facts));
+  if (queue === null || queue.stage === 'look' || !mayPass(outcome)) return null;
+  return within({ state: 'waiting', dueAtMs: facts.nowMs + waitMs(exchange, outcome, facts.random) });
+}
+
+/** The same call may fare better later. A limit on what runs at once is permanent only for whoever waits for it. */
+function mayPass(outcome: Outcome): boolean {
+  const { verdict } = outcome;
+  if (verdict.class === 'transient' || verdict.class === 'throttled') return true;
+  return outcome.kind === 'answered' && outcome.status === 429;
+}
+
+function waitMs(exchange: Exchange, { verdict }: Outcome, random: number): number {
+  if (exchange.cancel.reason === 'shutdown') return 0;
+  const wishMs = verdict.retryAfterMs ?? 0;
+  if (wishMs > 0) return Math.ceil(wishMs + random * SPREAD_MS);
+  const n = Math.max(exchange.attempts.length, 1);
+  return Math.ceil(random * Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(n - 1, LARGEST_EXPONENT)));
+}
+
+function ofLostCreate(exchange: Exchange, outcome: Outcome, { nowMs, random }: NextRunFacts): NextRun | null {
+  const { policy, queue, operation, looks } = exchange;
+  const last = looks.at(-1)?.result;
+  // There are several that it may have made: only a person can tell.
+  if (last === 'several') return null;
+  const soonMs = nowMs + waitMs(exchange, outcome, random);
+  const sentAtMs = operation?.sentAtMs ?? nowMs;
+  const absent = (operation?.doubt?.looks ?? 0) + looks.filter(({ result }) => result === 'absent').length;
+  const later = laterLook(policy.reconcile, absent, sentAtMs, nowMs);
+  if (later !== null && !exchange.guarded) {
+    // With the index's lag behind it, looking more often than this finds nothing sooner.
+    return { state: 'unknown', dueAtMs: Math.max(later.dueAtMs, soonMs) };
+  }
+  if (queue?.stage !== 'accepted' && queue?.stage !== 'offered') return null;
+  if (!isDetectable(policy)) return null;
+  const wasAbsentForGood =
+    last === 'absent' && !exchange.guarded && !policy.reconcile.some((r) => r.kind !== 'on_error' && r.resendIfAbsent);
+  return wasAbsentForGood ? null : { state: 'unknown', dueAtMs: soonMs };
+}
+
+/** Whether the dead letters have to wait: this call will be tried again. */
+export function goesOn(exchange: Exchange, outcome: Outcome, kind: EndingKind, nowMs: number): boolean {
+  return exchange.queue !== null && nextRun(exchange, outcome, kind, { nowMs, random: 0 }) !== null;
+}
+
+/** Lane and resource of a call. What fails together waits together, and keeps nobody else waiting. */
+export function placeOf(exchange: Exchange): QueuePlace {
+  const { policy, context, credentialRef } = exchange;
+  const lane = `${policy.name} | ${context?.['workflow'] ?? ''} | ${credentialRef}`;
+  return { lane, resource: resourceOf(exchange) };
+}

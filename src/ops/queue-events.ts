@@ -1,0 +1,70 @@
+/** What the durable queue tells: one line per run, and its depth when somebody scrapes. */
+
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Exchange } from '../core/exchange.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { QueueStore } from '../core/queue-store.ts';
+import type { Log } from './log.ts';
+
+const registers: Registry[] = [];
+
+/** The events of the queue. */
+export class QueueEvents {
+  readonly #log: Log;
+  readonly #runs = new Counter({
+    name: 'holdfast_queue_runs_total',
+    help: 'Runs of handed-over calls, by the verdict that each ended with.',
+    labelNames: ['endpoint', 'verdict'],
+    registers,
+  });
+
+  constructor(log: Log, registry: Registry) {
+    this.#log = log;
+    registry.registerMetric(this.#runs);
+  }
+
+  /** A run has ended. */
+  ran(exchange: Exchange, outcome: Outcome): void {
+    const { policy, operation, attempts, context } = exchange;
+    const { verdict } = outcome;
+    this.#runs.inc({ endpoint: policy.name, verdict: verdict.class });
+    if (!this.#log.isLevelEnabled('info')) return;
+    this.#log.line({
+      event: 'queue_run',
+      id: exchange.id,
+      operation: operation?.id,
+      endpoint: policy.name,
+      verdict: verdict.class,
+      reason: verdict.reason,
+      effect: verdict.effect,
+      attempts: attempts.length,
+      ...(context === null ? {} : { context }),
+    });
+  }
+}
+
+/** Declares the gauges over the store; `wall` is the epoch time in ms. One that cannot be read keeps its last value. */
+export function declareQueueGauges(
+  registry: Registry,
+  store: Pick<QueueStore, 'queueDepth'>,
+  wall: () => number,
+): void {
+  const age = new Gauge({
+    name: 'holdfast_queue_oldest_age_seconds',
+    help: 'Time since the oldest call in the durable queue was handed over.',
+    registers,
+  });
+  const depth = new Gauge({
+    name: 'holdfast_queue_depth',
+    help: 'Handed-over calls that wait in the durable queue.',
+    registers,
+    async collect() {
+      const found = await store.queueDepth().catch(() => null);
+      if (found === null) return;
+      this.set(found.rows);
+      age.set(found.oldestAtMs === null ? 0 : Math.max(wall() - found.oldestAtMs, 0) / 1000);
+    },
+  });
+  registry.registerMetric(depth);
+  registry.registerMetric(age);
+}
