@@ -27,7 +27,7 @@ import { newId } from './ops/ids.ts';
 import { declareLayerGauges } from './ops/layer-gauges.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { createMetrics, type Metrics } from './ops/metrics.ts';
-import { declareQueueGauges, QueueEvents } from './ops/queue-events.ts';
+import { QueueEvents } from './ops/queue-events.ts';
 import { type Random, systemRandom } from './ops/random.ts';
 import { buildStack, type Stack } from './stack.ts';
 import { UpstreamSettingsError } from './upstream/connect.ts';
@@ -154,7 +154,6 @@ class Assembly implements Instance {
       wakeQueue: () => this.#jobs.wakeQueue(),
       configHash: () => this.#settings.hash,
     });
-    declareQueueGauges(metrics.registry, ledger.store, () => this.#clock.wall());
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
     this.#dataPlane = createDataPlane({
       ...shared,
@@ -170,7 +169,7 @@ class Assembly implements Instance {
         restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
         ...this.#stack,
         namesKey: ledger.keys.names,
-        queueEvents: new QueueEvents(log, metrics.registry),
+        queueEvents: new QueueEvents(log, metrics.registry, ledger.store, clock.wall),
         counted: (counts) => this.#stack.dead.refresh(counts),
       },
       clock,

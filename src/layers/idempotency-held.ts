@@ -7,6 +7,7 @@
 
 import type { Exchange } from '../core/exchange.ts';
 import { type Arrival, type Held, Holds } from '../core/idempotency-holds.ts';
+import type { EndingKind } from '../core/operation-record.ts';
 import { acceptedAnswer, isOver } from '../core/operation-view.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
 import type { Service } from '../core/service.ts';
@@ -154,8 +155,6 @@ export class HeldCalls {
   }
 
   #atEnd(held: Hold, run: LiveRun): void {
-    // Handed over: its caller has an answer, and whoever asks once more gets that again.
-    const phaseOf = (kind: Ending['kind']) => (kind === 'waiting' ? 'succeeded' : kind);
     void run.ended.then(({ kind }) => this.#holds.end(held, phaseOf(kind), this.#parts.clock.now(), run.sentAtMs));
   }
 
@@ -244,6 +243,11 @@ export class HeldCalls {
       next = arrival.run;
     }
   }
+}
+
+/** Handed over: its caller has an answer, and whoever asks once more gets that again. */
+function phaseOf(kind: Ending['kind']): EndingKind {
+  return kind === 'waiting' ? 'succeeded' : kind;
 }
 
 /** Nobody was there to hear the answer. */

@@ -18,9 +18,11 @@ export class QueueEvents {
     registers,
   });
 
-  constructor(log: Log, registry: Registry) {
+  /** `wall` is the epoch time, ms. */
+  constructor(log: Log, registry: Registry, store: Pick<QueueStore, 'queueDepth'>, wall: () => number) {
     this.#log = log;
     registry.registerMetric(this.#runs);
+    declareGauges(registry, store, wall);
   }
 
   /** A run has ended. */
@@ -43,7 +45,7 @@ export class QueueEvents {
   }
 }
 
-/** Declares the gauges over the store; `wall` is the epoch time in ms. One that cannot be read keeps its last value. */
+/** Gauges over the store. When that cannot be read, they keep their last value. */
 export function declareQueueGauges(
   registry: Registry,
   store: Pick<QueueStore, 'queueDepth'>,
