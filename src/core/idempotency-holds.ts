@@ -23,8 +23,8 @@ export interface Held<R extends HeldRun> {
   readonly run: R | null;
   /** Epoch ms of the first dispatch; null while it runs for the first time. */
   readonly sentAtMs: number | null;
-  /** It may be sent again by whoever is `gone`; `served` has the answer. */
-  readonly caller: 'present' | 'gone' | 'served';
+  /** Whoever is `gone`, answered with an error, or has `left` unanswered may send it again; `served` has the answer. */
+  readonly caller: 'present' | 'gone' | 'left' | 'served';
   /** Which of its callers has the word, from 1: what an earlier one still does counts no more. */
   readonly turn: number;
 }
@@ -79,7 +79,10 @@ export class Holds<R extends HeldRun> {
     return size;
   }
 
-  /** A request arrives; `second`: it was found to be a second intention before, and stays one. */
+  /**
+   * A request arrives. `second`: it was found to be a second intention before, and stays one, unless the first caller left
+   * unanswered meanwhile: then it was the re-send of that one, which only came in before the news of it leaving.
+   */
   arrive(identity: string, nowMs: number, holdMs: number, second: boolean): Arrival<R> {
     const entries = this.#byIdentity.get(identity);
     if (entries === undefined) return RUN;
@@ -87,7 +90,7 @@ export class Holds<R extends HeldRun> {
     const isOver = ({ endedAtMs }: Entry<R>): boolean => nowMs - endedAtMs >= holdMs;
     for (const entry of entries.slice()) if (entry.phase !== 'running' && isOver(entry)) this.#remove(entry);
     const held = entries.filter((entry) => !isOver(entry));
-    const joined = second ? undefined : held.find(({ caller }) => caller === 'gone');
+    const joined = held.find(({ caller }) => caller === 'left' || (caller === 'gone' && !second));
     if (joined !== undefined) {
       joined.caller = 'present';
       joined.turn += 1;
@@ -134,14 +137,14 @@ export class Holds<R extends HeldRun> {
   }
 
   /**
-   * A caller is there no longer: it has got the success, or it left or got an error and may send again. False when another
-   * one has its place already.
+   * A caller is there no longer: it has got the success, or an error, or left unanswered. Once it has left nothing that
+   * is said to it counts. False when another one has its place already.
    */
-  leave(held: Held<R>, turn: number, served: boolean): boolean {
+  leave(held: Held<R>, turn: number, how: 'served' | 'gone' | 'left'): boolean {
     const entry = held as Entry<R>;
-    if (entry.turn !== turn) return false;
-    entry.caller = served ? 'served' : 'gone';
-    if (served) this.#remove(entry);
+    if (entry.turn !== turn || entry.caller === 'left') return false;
+    entry.caller = how;
+    if (how === 'served') this.#remove(entry);
     return true;
   }
 

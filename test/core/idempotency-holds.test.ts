@@ -8,7 +8,7 @@ const calm: HeldRun = { inDoubt: () => false };
 test('§6: a hold ends after its time, measured from the end of the last run', () => {
   const holds = new Holds(10);
   const held = holds.begin('op', 'same', calm);
-  holds.leave(held, held.turn, false);
+  holds.leave(held, held.turn, 'gone');
   holds.end(held, 'unknown', 1000, 5);
   expect(holds.arrive('same', 1000 + HOLD_MS, HOLD_MS, false)).toEqual({ kind: 'run' });
   expect(holds.size).toBe(0);
@@ -17,7 +17,7 @@ test('§6: a hold ends after its time, measured from the end of the last run', (
 test('what runs is held however long it takes', () => {
   const holds = new Holds(10);
   const held = holds.begin('op', 'same', calm);
-  holds.leave(held, held.turn, false);
+  holds.leave(held, held.turn, 'gone');
   expect(holds.arrive('same', 1e12, HOLD_MS, false)).toEqual({ kind: 'join', held });
 });
 
@@ -26,7 +26,7 @@ test('a success is forgotten when its caller has got it', () => {
   const held = holds.begin('op', 'same', calm);
   holds.end(held, 'succeeded', 0, 5);
   expect(holds.size).toBe(1);
-  holds.leave(held, held.turn, true);
+  holds.leave(held, held.turn, 'served');
   expect(holds.size).toBe(0);
 });
 
@@ -35,7 +35,7 @@ test('the oldest of those that ended give way to new ones; what runs stays', () 
   const running = holds.begin('running', 'r', calm);
   for (const id of ['a', 'b', 'c']) {
     const held = holds.begin(id, id, calm);
-    holds.leave(held, held.turn, false);
+    holds.leave(held, held.turn, 'gone');
     holds.end(held, 'unknown', 0, 1);
   }
   expect(['running', 'a', 'b', 'c'].map((id) => holds.find(id)?.id ?? null)).toEqual([running.id, null, 'b', 'c']);
@@ -44,12 +44,12 @@ test('the oldest of those that ended give way to new ones; what runs stays', () 
 test('a caller whose place was taken has no say any more', () => {
   const holds = new Holds(10);
   const held = holds.begin('op', 'same', calm);
-  holds.leave(held, 1, false);
+  holds.leave(held, 1, 'gone');
   expect(holds.arrive('same', 0, HOLD_MS, false)).toMatchObject({ kind: 'join', held: { turn: 2 } });
-  expect(holds.leave(held, 1, true)).toBe(false);
-  expect(holds.leave(held, 1, false)).toBe(false);
+  expect(holds.leave(held, 1, 'served')).toBe(false);
+  expect(holds.leave(held, 1, 'gone')).toBe(false);
   expect(held.caller).toBe('present');
-  expect(holds.leave(held, 2, false)).toBe(true);
+  expect(holds.leave(held, 2, 'gone')).toBe(true);
   expect(held.caller).toBe('gone');
 });
 
@@ -129,11 +129,11 @@ property.prop(
       } else if (asking === undefined || held === null || held === undefined) {
         continue;
       } else if (command === 'leave') {
-        holds.leave(held, held.turn, false);
+        holds.leave(held, held.turn, 'gone');
         asking.state = 'idle';
       } else if (command === 'serve') {
         if (held.phase !== 'succeeded') continue;
-        holds.leave(held, held.turn, true);
+        holds.leave(held, held.turn, 'served');
         asking.state = 'done';
       } else if (command === 'lookAgain') {
         if (held.phase === 'unknown') holds.rerun(held, new Run());
@@ -146,7 +146,7 @@ property.prop(
           if (how === 'released') released += 1;
           holds.end(held, how, 0, 1);
           if (how !== 'succeeded') {
-            holds.leave(held, held.turn, false);
+            holds.leave(held, held.turn, 'gone');
             asking.state = 'idle';
           }
         }
@@ -175,4 +175,28 @@ test('the property has seen every kind of run', () => {
     'several effects',
     'waiting',
   ]);
+});
+
+test('§6: a caller that has left is not served by what is still written to it', () => {
+  const holds = new Holds(10);
+  const held = holds.begin('op', 'same', calm);
+  expect(holds.leave(held, 1, 'left')).toBe(true);
+  holds.end(held, 'succeeded', 0, 5);
+  expect(holds.leave(held, 1, 'served')).toBe(false);
+  expect(holds.arrive('same', 1, HOLD_MS, false)).toEqual({ kind: 'join', held });
+});
+
+test('§6: who waits as a second intention takes the place of a first caller that left, and not of one that was told an error', () => {
+  const doubtful: HeldRun = { inDoubt: () => true };
+  for (const [how, kind] of [
+    ['left', 'join'],
+    ['gone', 'run'],
+  ] as const) {
+    const holds = new Holds(10);
+    const held = holds.begin('op', 'same', doubtful);
+    expect(holds.arrive('same', 0, HOLD_MS, false)).toEqual({ kind: 'wait', run: doubtful });
+    holds.leave(held, 1, how);
+    holds.end(held, 'unknown', 1, 5);
+    expect(holds.arrive('same', 1, HOLD_MS, true)).toMatchObject({ kind });
+  }
 });
