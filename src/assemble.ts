@@ -169,7 +169,7 @@ class Assembly implements Instance {
         restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
         ...this.#stack,
         namesKey: ledger.keys.names,
-        queueEvents: new QueueEvents(log, metrics.registry, ledger.store, clock.wall),
+        queueEvents: new QueueEvents(log, metrics.registry, ledger.store, () => clock.wall()),
         counted: (counts) => this.#stack.dead.refresh(counts),
       },
       clock,

@@ -46,11 +46,7 @@ export class QueueEvents {
 }
 
 /** Gauges over the store. When that cannot be read, they keep their last value. */
-export function declareQueueGauges(
-  registry: Registry,
-  store: Pick<QueueStore, 'queueDepth'>,
-  wall: () => number,
-): void {
+function declareGauges(registry: Registry, store: Pick<QueueStore, 'queueDepth'>, wall: () => number): void {
   const age = new Gauge({
     name: 'holdfast_queue_oldest_age_seconds',
     help: 'Time since the oldest call in the durable queue was handed over.',
