@@ -149,6 +149,12 @@ function ledgerMetrics(registers: Registry[]) {
       labelNames: ['reason'] as const,
       registers,
     }),
+    redriveRows: new Counter({
+      name: 'holdfast_redrive_rows_total',
+      help: 'Rows of redrives, by what became of them.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
     notifications: new Counter({
       name: 'holdfast_notifications_total',
       help: 'Messages to the targets of notify, by what became of them: sent, failed, dropped.',

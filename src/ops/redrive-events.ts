@@ -1,4 +1,3 @@
-import { Counter } from 'prom-client';
 import type { Redrive, RowResult } from '../core/redrive.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -6,16 +5,11 @@ import type { Metrics } from './metrics.ts';
 /** The events of redrives. Credentials and filters are no part of them: a filter may name a person. */
 export class RedriveEvents {
   readonly #log: Log;
-  readonly #rows: Counter<'result'>;
+  readonly #rows: Metrics['redriveRows'];
 
-  constructor(log: Log, { registry }: Pick<Metrics, 'registry'>) {
+  constructor(log: Log, { redriveRows }: Pick<Metrics, 'redriveRows'>) {
     this.#log = log;
-    this.#rows = new Counter({
-      name: 'holdfast_redrive_rows_total',
-      help: 'Rows of redrives, by what became of them.',
-      labelNames: ['result'],
-      registers: [registry],
-    });
+    this.#rows = redriveRows;
   }
 
   /** A redrive began, stopped, went on or is over. */
