@@ -18,7 +18,7 @@ import {
   smallBodyHashes,
 } from '../core/fingerprint.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { Expression } from '../core/policy.ts';
+import type { Expression, Limits } from '../core/policy.ts';
 import type { Layer, Service } from '../core/service.ts';
 import type { OpenOperation } from '../core/store.ts';
 import { refusal } from './idempotency-answer.ts';
@@ -27,6 +27,8 @@ import { KeyedCalls, type KeyedParts } from './idempotency-keyed.ts';
 import { FinalRecords } from './idempotency-records.ts';
 import { LiveRun } from './idempotency-run.ts';
 import { jsonOf, operationClassOf } from './operation-class.ts';
+
+const COME_BACK_MS = 1000;
 
 /** What the layer is made of. */
 export interface IdempotencyParts extends Omit<KeyedParts, 'finals'> {
@@ -60,6 +62,7 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
       const { policy, idempotencyKey, preference } = exchange;
       const { operationClass, mode, idempotency } = policy;
       if (operationClass === 'read' || mode === 'observe') return inner(exchange);
+      if (idempotencyKey !== null && wantsRoom(exchange, parts.limits())) return Promise.resolve(noRoom());
       if (idempotencyKey !== null || idempotency.derive !== null) {
         return serveNamed(namesKey, keyed, held, exchange, inner);
       }
@@ -158,6 +161,20 @@ function queuedOf({
 }: Exchange): Pick<OpenOperation, 'keyHash' | 'identity' | 'createdAtMs'> | undefined {
   const names = operation?.names;
   return queue === null || names === undefined ? undefined : { ...names, createdAtMs: queue.createdAtMs };
+}
+
+/** It streams only because no room was left for it: by its length alone it would be taken for another request, or run as one. */
+function wantsRoom({ body }: Exchange, { repeatableBodyBytes }: Limits): boolean {
+  return body.kind === 'stream' && body.lengthBytes !== null && body.lengthBytes <= repeatableBodyBytes;
+}
+
+function noRoom(): Outcome {
+  return refusal(
+    'holdfast_overloaded',
+    'no_room',
+    'There is no room (limits.buffered) for the body of this call, which its Idempotency-Key is compared with; nothing was sent. Send it again.',
+    COME_BACK_MS,
+  );
 }
 
 function keyRequired(): Outcome {

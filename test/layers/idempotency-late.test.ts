@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { policy } from '../support/exchanges.ts';
@@ -148,5 +148,40 @@ describe('§6: a re-send of what was applied for certain, and whose answer is lo
       }
       expect(rig.store.rows()).toMatchObject([{ state: 'unknown', effect: 'applied' }]);
     }
+  });
+});
+
+describe('§6: a key that nothing can be said about', () => {
+  test('while recovery lets it go is waited for, and not called another request', async () => {
+    const rig = idempotencyRig();
+    void rig.service(keyed('k'));
+    await rig.clock.settle();
+    const next = await restarted(rig);
+    const recovery = next.idempotency.resume(resumed('op-1', 1), next.inner);
+    await rig.clock.settle();
+    // The ledger forgets the key while the run that did so is still on its way to say it.
+    const gate = Promise.withResolvers<void>();
+    rig.store.commitGate = gate.promise;
+    const call = next.wire.last;
+    call.exchange.operation = { ...call.exchange.operation!, doubt: null };
+    call.answer({ ...stillUnknown(), verdict: { ...stillUnknown().verdict, effect: 'none' } });
+    await rig.clock.settle();
+    const again = next.service(keyed('k'));
+    await rig.clock.settle();
+    gate.resolve();
+    await recovery;
+    await rig.clock.settle();
+    expect(next.wire.calls).toHaveLength(2);
+    answer(next.wire.last, created('9'));
+    expect(bodyOf(await again)).toContain('"9"');
+  });
+
+  test('for want of room for its body is refused with 503 and Retry-After, and not called another request', async () => {
+    const rig = idempotencyRig();
+    await run(rig, created('7'), keyed('k'));
+    const { body } = keyed('k');
+    const lengthBytes = body.kind === 'bytes' ? body.bytes.length : 0;
+    const streamed = keyed('k', { body: { kind: 'stream', lengthBytes, open: vi.fn(), opened: false } });
+    expect(await rig.service(streamed)).toMatchObject({ code: 'holdfast_overloaded', retryAfterMs: 1000 });
   });
 });
