@@ -11,6 +11,8 @@ import type { Clock } from '../ops/clock.ts';
 
 /** Beyond, the oldest is left to be looked for. */
 const UNWRITTEN_MAX = 1000;
+/** Of answers. */
+const UNWRITTEN_BYTES_MAX = 16 * 1024 * 1024;
 const TRY_AGAIN_MS = 1000;
 
 /** Writes endings. */
@@ -18,6 +20,7 @@ export class FinalRecords {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #unwritten = new Map<string, OperationChange>();
+  #bytes = 0;
   #timed = false;
 
   constructor(store: Store, clock: Clock) {
@@ -29,7 +32,7 @@ export class FinalRecords {
   async write(id: string, change: OperationChange): Promise<boolean> {
     try {
       await this.#store.change(id, change, OPEN_STATES);
-      this.#unwritten.delete(id);
+      this.#forget(id);
       return true;
     } catch {
       this.#keep(id, change);
@@ -48,13 +51,19 @@ export class FinalRecords {
     return change === undefined || this.write(id, change);
   }
 
+  #forget(id: string): void {
+    const change = this.#unwritten.get(id);
+    if (change !== undefined) this.#bytes -= bytesOf(change);
+    this.#unwritten.delete(id);
+  }
+
   #keep(id: string, change: OperationChange): void {
+    this.#forget(id);
     this.#unwritten.set(id, change);
-    if (this.#unwritten.size > UNWRITTEN_MAX) {
-      for (const oldest of this.#unwritten.keys()) {
-        this.#unwritten.delete(oldest);
-        break;
-      }
+    this.#bytes += bytesOf(change);
+    for (const oldest of this.#unwritten.keys()) {
+      if (this.#unwritten.size <= UNWRITTEN_MAX && this.#bytes <= UNWRITTEN_BYTES_MAX) break;
+      this.#forget(oldest);
     }
     if (this.#timed) return;
     this.#timed = true;
@@ -63,4 +72,8 @@ export class FinalRecords {
       for (const [each, kept] of this.#unwritten) void this.write(each, kept);
     });
   }
+}
+
+function bytesOf({ answer }: OperationChange): number {
+  return answer?.body?.length ?? 0;
 }
