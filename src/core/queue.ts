@@ -21,6 +21,7 @@ const LONGEST_MS = 900_000;
 /** On top of a server's wish, so that a lane does not come as one. */
 const SPREAD_MS = 5000;
 const LARGEST_EXPONENT = 20;
+const REFUSED_MS_MAX = 5000;
 
 /** When and by what chance the next run is chosen. */
 export interface NextRunFacts {
@@ -55,9 +56,11 @@ function mayPass(outcome: Outcome): boolean {
   return outcome.kind === 'answered' && outcome.status === 429;
 }
 
-function waitMs(exchange: Exchange, { verdict }: Outcome, random: number): number {
+function waitMs(exchange: Exchange, { kind, verdict }: Outcome, random: number): number {
   if (exchange.cancel.reason === 'shutdown') return 0;
   const wishMs = verdict.retryAfterMs ?? 0;
+  // What one of our own layers refused is asked again soon: the lane knows what it costs, and a breaker may close early.
+  if (kind === 'refused' && wishMs > 0) return Math.min(wishMs, REFUSED_MS_MAX);
   if (wishMs > 0) return Math.ceil(wishMs + random * SPREAD_MS);
   const n = Math.max(exchange.attempts.length, 1);
   return Math.ceil(random * Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(n - 1, LARGEST_EXPONENT)));
