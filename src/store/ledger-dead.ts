@@ -8,26 +8,21 @@ import type {
   Superseded,
 } from '../core/dead-letters.ts';
 import type { OperationState } from '../core/operation.ts';
-import type { Row } from './columns.ts';
-import { type Conditions, conditionsOf } from './dead-filter.ts';
-import { headOf } from './dead-rows.ts';
+import type { Row, Value } from './columns.ts';
+import { type DeadSource, sourceOf } from './dead-filter.ts';
+import { headOf, partOf } from './dead-rows.ts';
 import { type Ledger, WHOLE } from './ledger.ts';
 import type { DeadGroupPart, KeptFacts, OperationText, Slice } from './protocol.ts';
 import type { Statements } from './statements.ts';
 
 /** One request looks at so many index entries, or decrypts so many rows: some ms, and other batches come between. */
-const SLICE_ROWS = 10_000;
+const SLICE_ROWS = 20_000;
 const SLICE_WHOLE_ROWS = 300;
 /** A deletion writes: the rows of one request. */
 const SLICE_DELETED = 200;
 
-const SCAN = 'FROM operations INDEXED BY operations_dead WHERE dead_reason IS NOT NULL';
-const GROUPS_OF_ROWS = `
-  SELECT coalesce(cause_id, '') AS cause_id, endpoint, dead_reason, state, count(*) AS rows, sum(count) AS calls,
-    sum(bytes) AS bytes, min(created_at_ms) AS first_ms, max(dead_at_ms) AS last_ms,
-    coalesce((SELECT label FROM dead_groups WHERE dead_groups.cause_id = operations.cause_id LIMIT 1), endpoint) AS label
-  FROM operations INDEXED BY operations_dead
-  WHERE dead_reason IS NOT NULL AND n IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3, 4`;
+const GROUP_SUMS = `dead.group_id, count(*) AS rows, sum(dead.count) AS calls, sum(dead.bytes) AS bytes,
+    min(dead.created_at_ms) AS first_ms, max(dead.dead_at_ms) AS last_ms`;
 /** What runs is left alone. */
 const DELETABLE = "state NOT IN ('redriving', 'sent', 'reserved', 'waiting')";
 
@@ -116,9 +111,18 @@ export class DeadLedger {
 
   /** The groups of the matching rows of the next slice. */
   groupsOf(filter: DeadFilter, cursor: number | null): Slice<DeadGroupPart> {
-    const { found, next } = this.#slice(filter, cursor, SLICE_ROWS);
-    const rows = this.#statements.run(GROUPS_OF_ROWS).all(JSON.stringify(found)) as Row[];
-    return { found: rows.map(partOf), next };
+    const part = this.#part(filter, cursor);
+    if (part === null) return { found: [], next: null };
+    const among = part.filtersText ? 'dead_rows AS dead WHERE dead.n IN (SELECT value FROM json_each(?))' : part.sql;
+    const bound = part.filtersText ? [JSON.stringify(this.#found(part, filter, -1))] : part.values;
+    const rows = this.#statements
+      .run(
+        `SELECT cause_id, endpoint, dead_reason, state, label, sums.* FROM (
+           SELECT ${GROUP_SUMS} FROM ${among} GROUP BY dead.group_id
+         ) AS sums JOIN dead_groups ON dead_groups.id = sums.group_id`,
+      )
+      .all(...bound) as Row[];
+    return { found: rows.map(partOf), next: part.from };
   }
 
   /** Ids of the newest rows of each of these causes, at most three each. */
@@ -169,7 +173,14 @@ export class DeadLedger {
     ];
     for (const rank of ranks) {
       if (taken.length === limit || (rowsOver <= 0 && bytesOver <= 0)) break;
-      const rows = this.#statements.run(`SELECT id, bytes ${SCAN} AND ${rank} ORDER BY n LIMIT ?`).iterate(limit);
+      const groups = this.#statements.run(`SELECT id FROM dead_groups WHERE ${rank}`).all();
+      if (groups.length === 0) continue;
+      const rows = this.#statements
+        .run(
+          `SELECT operations.id, dead.bytes FROM dead_rows AS dead CROSS JOIN operations ON operations.n = dead.n
+           WHERE group_id IN (SELECT value FROM json_each(?)) ORDER BY dead.n LIMIT ?`,
+        )
+        .iterate(JSON.stringify(groups.map(({ id }) => id)), limit);
       for (const row of rows) {
         if (taken.length === limit || (rowsOver <= 0 && bytesOver <= 0)) break;
         taken.push({ id: row['id'] as string, why: rowsOver > 0 ? 'count' : 'bytes' });
@@ -200,39 +211,65 @@ export class DeadLedger {
 
   /** Numbers of the matching rows in a bounded part of the list, newest first, and where the next part begins. */
   #slice(filter: DeadFilter, cursor: number | null, limit: number): Slice<number> {
+    const part = this.#part(filter, cursor);
+    if (part === null) return { found: [], next: null };
+    const found = this.#found(part, filter, limit);
+    return { found, next: found.length === limit ? (found.at(-1) ?? null) : part.from };
+  }
+
+  /** A bounded part of what the filter means; null when nothing can. */
+  #part(filter: DeadFilter, cursor: number | null): Part | null {
     const before = cursor ?? Number.MAX_SAFE_INTEGER;
-    const conditions = conditionsOf(filter);
-    if (filter.ids !== undefined) return this.#among(filter, conditions, before, limit);
-    const size = filter.match === undefined ? SLICE_ROWS : SLICE_WHOLE_ROWS;
-    const end = this.#statements
-      .run(`SELECT n ${SCAN} AND n < ? ORDER BY n DESC LIMIT 1 OFFSET ?`)
-      .get(before, size - 1);
-    const from = (end?.['n'] as number | undefined) ?? null;
-    const found = this.#matching(SCAN, conditions, filter.match, from ?? 0, before, limit);
-    if (found.length === limit) return { found, next: found.at(-1) ?? null };
-    return { found, next: from };
+    const groups = this.#groupsMeant(filter);
+    if (groups?.length === 0) return null;
+    const { sql, values, walk } = sourceOf(filter, groups);
+    const filtersText = filter.match !== undefined;
+    const from = walk === null ? null : this.#endOf(walk, before, filtersText ? SLICE_WHOLE_ROWS : SLICE_ROWS);
+    const bounded = `${sql} AND dead.n >= ? AND dead.n < ?`;
+    return { sql: bounded, values: [...values, from ?? 0, before], from, filtersText };
   }
 
-  /** Named ones are found by their names. */
-  #among(filter: DeadFilter, conditions: Conditions, before: number, limit: number): Slice<number> {
-    const source = 'FROM operations WHERE dead_reason IS NOT NULL';
-    const found = this.#matching(source, conditions, filter.match, 0, before, limit);
-    return { found, next: found.length === limit ? (found.at(-1) ?? null) : null };
+  /** The number of the last of `size` rows before `before`; null when there are not so many. */
+  #endOf(walk: NonNullable<DeadSource['walk']>, before: number, size: number): number | null {
+    const row = this.#statements
+      .run(`SELECT dead.n FROM ${walk.sql} AND dead.n < ? ORDER BY dead.n DESC LIMIT 1 OFFSET ?`)
+      .get(...walk.values, before, size - 1);
+    return (row?.['n'] as number | undefined) ?? null;
   }
 
-  #matching(
-    source: string,
-    { sql, values }: Conditions,
-    match: string | undefined,
-    from: number,
-    before: number,
-    limit: number,
-  ): number[] {
-    const query = `SELECT n ${source} AND n >= ? AND n < ? ${sql} ORDER BY n DESC LIMIT ?`;
-    const rows = this.#statements.run(query).all(from, before, ...values, match === undefined ? limit : -1);
-    const found = rows.map((row) => row['n'] as number);
-    if (match === undefined) return found;
-    return found.filter((n) => this.#contains(n, match.toLowerCase())).slice(0, limit);
+  /** `limit` -1: all. */
+  #found({ sql, values, filtersText }: Part, { match }: DeadFilter, limit: number): number[] {
+    const rows = this.#statements
+      .run(`SELECT dead.n FROM ${sql} ORDER BY dead.n DESC LIMIT ?`)
+      .all(...values, filtersText ? -1 : limit);
+    return this.#matching(
+      rows.map((row) => row['n'] as number),
+      match,
+      limit,
+    );
+  }
+
+  /** Endpoint, cause and state are those of groups, which are few. Null: they do not matter. */
+  #groupsMeant({ endpoint, cause, states }: DeadFilter): number[] | null {
+    if (endpoint === undefined && cause === undefined && states === undefined) return null;
+    const rows = this.#statements
+      .run(
+        `SELECT id FROM dead_groups WHERE coalesce(endpoint = ?1, true) AND coalesce(dead_reason = ?2 OR cause_id = ?2, true)
+         AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))`,
+      )
+      .all(endpoint ?? null, cause ?? null, states === undefined ? null : JSON.stringify(states));
+    return rows.map((row) => row['id'] as number);
+  }
+
+  #matching(ns: readonly number[], match: string | undefined, limit: number): number[] {
+    if (match === undefined) return [...ns];
+    const text = match.toLowerCase();
+    const found: number[] = [];
+    for (const n of ns) {
+      if (found.length === limit) break;
+      if (this.#contains(n, text)) found.push(n);
+    }
+    return found;
   }
 
   #contains(n: number, text: string): boolean {
@@ -245,17 +282,12 @@ export class DeadLedger {
   }
 }
 
-function partOf(row: Row): DeadGroupPart {
-  return {
-    causeId: row['cause_id'] as string,
-    label: row['label'] as string,
-    endpoint: row['endpoint'] as string,
-    deadReason: row['dead_reason'] as DeadGroupPart['deadReason'],
-    state: row['state'] as OperationState,
-    rows: row['rows'] as number,
-    calls: row['calls'] as number,
-    bytes: row['bytes'] as number,
-    firstAtMs: row['first_ms'] as number,
-    lastAtMs: row['last_ms'] as number,
-  };
+/** Rows between two numbers. */
+interface Part {
+  readonly sql: string;
+  readonly values: readonly Value[];
+  /** Where it ends and the next begins; null at the end. */
+  readonly from: number | null;
+  /** What was found has to be read whole. */
+  readonly filtersText: boolean;
 }

@@ -3,6 +3,7 @@ import { type Operation, type OperationState, TRANSITIONS } from '../core/operat
 import type { GateState, OpenOperation } from '../core/store.ts';
 import { attemptLines, CHANGED, INSERTED, openOperationOf, operationOf, type Row } from './columns.ts';
 import type { AnswerHead, ChangeText, OperationText } from './protocol.ts';
+import { QUEUED } from './queue-schema.ts';
 import type { Sealer } from './seal.ts';
 import type { Statements } from './statements.ts';
 
@@ -101,7 +102,7 @@ export class Ledger {
     return this.whole(this.#statements.run(BY_KEY).get(keyHash, scope));
   }
 
-  /** Two queries, each word for word the condition of its partial index. */
+  /** Three queries, each word for word the condition of its partial index. */
   open(sinceMs: number): readonly OpenOperation[] {
     const inDoubt = this.#statements
       .run("SELECT * FROM operations WHERE state IN ('reserved', 'sent', 'unknown')")
@@ -109,7 +110,10 @@ export class Ledger {
     const undelivered = this.#statements
       .run("SELECT * FROM operations WHERE state = 'succeeded' AND delivered = 0 AND updated_at_ms >= ?")
       .all(sinceMs);
-    return [...inDoubt, ...undelivered]
+    const untold = this.#statements
+      .run(`SELECT * FROM operations WHERE ${QUEUED} AND state = 'waiting' AND delivered = 0 AND created_at_ms >= ?`)
+      .all(sinceMs);
+    return [...inDoubt, ...undelivered, ...untold]
       .sort((a, b) => (a['n'] as number) - (b['n'] as number))
       .map((row) => openOperationOf(row as Row));
   }

@@ -4,19 +4,28 @@ import { REDRIVES_SCHEMA } from './redrives-schema.ts';
 /** Marks a SQLite file as a ledger of ours ("HLDF"). */
 export const APPLICATION_ID = 0x48_4c_44_46;
 
-/** For triggers: the row as it is now joins its group, and as it was leaves it. */
+/** For triggers: the row as it is now joins its group and the lists, and as it was leaves its group. */
 const COUNTED_IN = `
-    INSERT INTO dead_groups
+    INSERT INTO dead_groups (cause_id, endpoint, dead_reason, state, label, rows, calls, bytes, first_ms, last_ms)
     SELECT coalesce(NEW.cause_id, ''), NEW.endpoint, NEW.dead_reason, NEW.state, coalesce(NEW.cause_label, NEW.endpoint), 1,
       NEW.count, NEW.bytes, NEW.created_at_ms, coalesce(NEW.dead_at_ms, NEW.updated_at_ms)
-    WHERE NEW.dead_reason IS NOT NULL
+    WHERE true
     ON CONFLICT DO UPDATE SET rows = rows + 1, calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
-      first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms)`;
+      first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms);
+    INSERT OR REPLACE INTO dead_rows (n, group_id, created_at_ms, dead_at_ms, count, bytes)
+    SELECT NEW.n, id, NEW.created_at_ms, coalesce(NEW.dead_at_ms, NEW.updated_at_ms), NEW.count, NEW.bytes FROM dead_groups
+    WHERE cause_id = coalesce(NEW.cause_id, '') AND endpoint = NEW.endpoint AND dead_reason = NEW.dead_reason
+      AND state = NEW.state`;
 const COUNTED_OUT = `
     UPDATE dead_groups SET rows = rows - 1, calls = calls - OLD.count, bytes = bytes - OLD.bytes
     WHERE cause_id = coalesce(OLD.cause_id, '') AND endpoint = OLD.endpoint AND dead_reason = OLD.dead_reason
       AND state = OLD.state;
     DELETE FROM dead_groups WHERE cause_id = coalesce(OLD.cause_id, '') AND rows <= 0`;
+const LISTED = `
+    INSERT INTO dead_context SELECT key, value, NEW.n FROM json_each(NEW.context)`;
+const UNLISTED = `
+    DELETE FROM dead_rows WHERE n = OLD.n;
+    DELETE FROM dead_context WHERE (key, value) IN (SELECT key, value FROM json_each(OLD.context)) AND n = OLD.n`;
 
 /**
  * The steps that made the schema, oldest first; `user_version` counts those that a file has. A step that was released is
@@ -106,17 +115,16 @@ export const MIGRATIONS: readonly string[] = [
   -- Of a dead letter, about what it takes on the disk.
   ALTER TABLE operations ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 
-  -- Everything that a filter looks at, in the order of lists: they read the index alone.
-  CREATE INDEX operations_dead ON operations
-    (n, state, endpoint, dead_reason, cause_id, created_at_ms, dead_at_ms, count, bytes, redrive_id, id, context)
-    WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_age ON operations (dead_at_ms) WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_identity ON operations (identity) WHERE dead_reason IS NOT NULL;
   CREATE INDEX operations_dead_key ON operations (former_key_hash) WHERE former_key_hash IS NOT NULL;
   CREATE INDEX operations_natural_key ON operations (natural_key) WHERE natural_key IS NOT NULL;
   CREATE INDEX operations_dead_cause ON operations (cause_id, n) WHERE dead_reason IS NOT NULL;
 
+  CREATE INDEX operations_redrive ON operations (redrive_id) WHERE redrive_id IS NOT NULL;
+
   CREATE TABLE dead_groups (
+    id INTEGER PRIMARY KEY,
     cause_id TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     dead_reason TEXT NOT NULL,
@@ -127,19 +135,46 @@ export const MIGRATIONS: readonly string[] = [
     bytes INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL,
-    PRIMARY KEY (cause_id, endpoint, dead_reason, state)
+    UNIQUE (cause_id, endpoint, dead_reason, state)
+  );
+  -- What lists and filters read: some forty bytes a row, in the order of lists.
+  CREATE TABLE dead_rows (
+    n INTEGER PRIMARY KEY,
+    group_id INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    dead_at_ms INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  );
+  CREATE TABLE dead_context (
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (key, value, n)
   ) WITHOUT ROWID;
 
   CREATE TRIGGER dead_inserted AFTER INSERT ON operations WHEN NEW.dead_reason IS NOT NULL BEGIN
     ${COUNTED_IN};
+    ${LISTED};
   END;
   CREATE TRIGGER dead_deleted AFTER DELETE ON operations WHEN OLD.dead_reason IS NOT NULL BEGIN
     ${COUNTED_OUT};
+    ${UNLISTED};
   END;
-  CREATE TRIGGER dead_changed AFTER UPDATE OF state, dead_reason, cause_id, count, bytes ON operations
-    WHEN OLD.dead_reason IS NOT NULL OR NEW.dead_reason IS NOT NULL BEGIN
+  CREATE TRIGGER dead_changed AFTER UPDATE OF state, dead_reason, cause_id, count, bytes, dead_at_ms ON operations
+    WHEN OLD.dead_reason IS NOT NULL AND NEW.dead_reason IS NOT NULL BEGIN
     ${COUNTED_OUT};
     ${COUNTED_IN};
+  END;
+  CREATE TRIGGER dead_died AFTER UPDATE OF dead_reason ON operations
+    WHEN OLD.dead_reason IS NULL AND NEW.dead_reason IS NOT NULL BEGIN
+    ${COUNTED_IN};
+    ${LISTED};
+  END;
+  CREATE TRIGGER dead_revived AFTER UPDATE OF dead_reason ON operations
+    WHEN OLD.dead_reason IS NOT NULL AND NEW.dead_reason IS NULL BEGIN
+    ${COUNTED_OUT};
+    ${UNLISTED};
   END;
   `,
   REDRIVES_SCHEMA,
