@@ -26,9 +26,20 @@ process.exitCode = await run(process.argv.slice(2), {
   stderr: process.stderr,
   stdoutFd: process.stdout.fd,
   readFile: (file) => readFileSync(file, 'utf8'),
+  ...(process.stdin.isTTY && process.stderr.isTTY
+    ? {
+        ask: async (question: string) =>
+          (await import('./commands/terminal.ts')).ask(process.stdin, process.stderr, question),
+        edit: async (text: string, suffix: string) =>
+          (await import('./commands/terminal.ts')).editWith(process.env, text, suffix),
+      }
+    : {}),
   onSignal: (signal, handler) => {
     process.on(signal, handler);
     return () => process.off(signal, handler);
+  },
+  onExit: (handler) => {
+    process.on('exit', handler);
   },
 });
 

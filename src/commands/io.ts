@@ -11,7 +11,20 @@ export interface Io {
   /** Reads a text file; throws as `node:fs` does. */
   readonly readFile: (file: string) => string;
   /** Calls back on every such signal; returns how to stop that. */
+  /** Asks a person for a line; left out where there is no terminal. */
+  readonly ask?: (question: string) => Promise<string>;
+  /** Has a person edit a text in a file of its own; null when the editor failed. Left out where there is no terminal. */
+  readonly edit?: (text: string, suffix: string) => Promise<EditedText | null>;
   readonly onSignal: (signal: Signal, handler: () => void) => () => void;
+  /** Calls back when the process ends, whatever the reason; nothing asynchronous happens any more. */
+  readonly onExit: (handler: () => void) => void;
+}
+
+/** A text that a person has edited; its file stays until it is dropped. */
+export interface EditedText {
+  readonly text: string;
+  readonly file: string;
+  readonly drop: () => void;
 }
 
 /** The signals that commands listen to. */

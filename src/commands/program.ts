@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, { readonly says: string; readonly load: 
     says: 'see it work: simulator, proxy and traffic on this machine',
     load: async () => (await import('./demo.ts')).demoCommand,
   },
+  dlq: {
+    says: 'the dead letter queue: list, show, groups, redrive, edit, discard, purge, export, import',
+    load: async () => (await import('./dlq.ts')).dlqCommand,
+  },
   health: { says: 'exit 0 when the instance is ready', load: async () => (await import('./health.ts')).healthCommand },
 };
 
@@ -51,7 +55,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   for (const [name, { says, load }] of Object.entries(COMMANDS)) {
     program.addCommand(name === wanted ? (await load())(io, done) : new Command(name).description(says));
   }
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),

@@ -1,4 +1,4 @@
-/** Redrives on the admin API. */
+/** Redrives on the admin API, and the way back in for what was exported. */
 
 import { z } from 'zod';
 import { planRow, type Redrive, type RedriveOrder, type RedriveRow, ROW_RESULTS } from '../core/redrive.ts';
@@ -9,6 +9,7 @@ import type { Clock } from '../ops/clock.ts';
 import { deadLetterOf } from './admin-dead-letters.ts';
 import { type AdminRoute, ApiRefusal, route } from './admin-route.ts';
 import { filterOf, filterSchema, type WrittenFilter } from './dead-letter-filter.ts';
+import { importRoute } from './dead-letter-import.ts';
 
 /** What a plan says; the job's forecast. */
 export interface ShownForecast {
@@ -84,7 +85,7 @@ const rowsQuery = z.strictObject({
 
 /** The calls. */
 export function redriveRoutes(parts: RedriveApiParts): AdminRoute[] {
-  return [...startingRoutes(parts), ...readingRoutes(parts), ...steeringRoutes(parts)];
+  return [...startingRoutes(parts), ...readingRoutes(parts), ...steeringRoutes(parts), importRoute(parts)];
 }
 
 function startingRoutes({ redrives, store, settings, clock }: RedriveApiParts): AdminRoute[] {

@@ -1,0 +1,85 @@
+import { Hono } from 'hono';
+import type { Settings } from '../core/settings.ts';
+import { deadLetterRoutes } from '../edge/admin-dead-letters.ts';
+import { type RedriveControl, redriveRoutes } from '../edge/admin-redrives.ts';
+import { ApiRefusal, mountRoutes } from '../edge/admin-route.ts';
+import { Redrives } from '../jobs/redrives.ts';
+import { systemClock } from '../ops/clock.ts';
+import { Events } from '../ops/events.ts';
+import { newId } from '../ops/ids.ts';
+import { createLog } from '../ops/log.ts';
+import { createMetrics } from '../ops/metrics.ts';
+import { KeyFileError, openKeys } from '../store/keys.ts';
+import { DirectoryInUse, openStore } from '../store/sqlite.ts';
+import { DlqError } from './dlq-access.ts';
+
+/** The queue's part of the admin API on a ledger that nobody runs. */
+export interface Offline {
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly close: () => Promise<void>;
+}
+
+const NOT_HERE =
+  'No instance runs on this directory, so nothing can be sent: start holdfast serve, then redrive there.';
+
+const refuse = (): never => {
+  throw new ApiRefusal(409, NOT_HERE);
+};
+
+/** Takes the directory and opens its ledger. Throws `DlqError`. */
+export async function openOffline(settings: Settings, version: string): Promise<Offline> {
+  const { data: directory } = settings;
+  const clock = systemClock;
+  const store = await opened(async () => {
+    const keys = await openKeys(directory, settings.dataKeyFile);
+    return openStore({ directory, keys, clock, onHealth: () => {} });
+  });
+  const { fault } = store.health();
+  if (fault !== null) {
+    await store.close();
+    throw new DlqError(fault);
+  }
+  const events = new Events(createLog({ level: 'silent', redact: [] }, { write: () => {} }), createMetrics());
+  const shared = { store, clock, events, settings: () => settings, newId: () => newId(clock) };
+  const planner = new Redrives(
+    {
+      ...shared,
+      events: events.redrives,
+      redrives: store.redrives,
+      enter: () => Promise.reject(new Error('nothing is sent here')),
+      quotas: () => [],
+      nameCredential: () => 'none',
+    },
+    clock,
+  );
+  const redrives: RedriveControl = {
+    plan: (order) => planner.plan(order),
+    start: refuse,
+    turn: refuse,
+    get: (id) => planner.get(id),
+    list: () => planner.list(),
+    rows: (id, afterN, limit) => planner.rows(id, afterN, limit),
+  };
+  const app = new Hono();
+  mountRoutes(app, [...deadLetterRoutes(shared), ...redriveRoutes({ ...shared, redrives })]);
+  app.onError((error, c) => {
+    if (!(error instanceof ApiRefusal)) throw error;
+    return c.json(
+      { type: 'error.list', request_id: version, errors: [{ code: error.code, message: error.message }] },
+      error.status,
+    );
+  });
+  return { fetch: (request) => app.fetch(request), close: () => store.close() };
+}
+
+async function opened<T>(open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof DirectoryInUse) {
+      throw new DlqError(`${error.message} Or reach the instance that runs: --admin, admin.listen.`);
+    }
+    if (error instanceof KeyFileError) throw new DlqError(error.message);
+    throw error;
+  }
+}
