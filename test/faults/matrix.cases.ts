@@ -1,7 +1,7 @@
 /**
  * The axes of the fault matrix: what the simulator does, to which operation, at which attempts, and what the semantics
- * say of one such attempt (§1 class and reason, §2 kind, sent and effect, §3 wish). What follows from that for a whole
- * call is in matrix.oracle.ts. Nothing here or there imports the code under test.
+ * say of one such attempt (§1 class and reason, §2 kind, sent and effect, §3 wish), or of one such create (§7). What follows
+ * from that for a whole call is in matrix.oracle.ts. Nothing here or there imports the code under test.
  */
 
 import type { FaultInput } from '../../src/simulator/faults/kinds.ts';
@@ -37,6 +37,8 @@ export interface FaultCase {
    * case that the reset came before the request could be written; the other one is `WRITTEN_BEFORE_RESET`.
    */
   readonly onAccept?: true;
+  /** Breaks an error off before its code; others leave the code, and not all of the message. */
+  readonly leavesNoCode?: true;
 }
 
 const ANSWERED = { sent: 'yes', failure: null, lands: 'no', wishMs: null, code: null } as const;
@@ -75,8 +77,11 @@ function broken(reason: string, effect: Effect): Meaning {
 /** §2: which of the two it is depends on whether undici had begun to write, and on nothing else. */
 export const WRITTEN_BEFORE_RESET = reset;
 
-/** Later than every attempt of a call whose attempts do not hang, and within the timeout of one that does. */
-export const LATE_BY_MS = 5000;
+/**
+ * Later than every attempt of a call whose attempts do not hang, within the timeout of one that does, and within the
+ * horizon of every search.
+ */
+export const LATE_BY_MS = 8000;
 const late = { effect: 'late', late_by: `${LATE_BY_MS}ms` } as const;
 
 /** Longer than `max_wait` of the matrix. */
@@ -168,7 +173,7 @@ export const FAULTS: readonly FaultCase[] = [
     meaning: { ...broken('broken_cut', 'applied'), lands: 'yes' },
   },
   { name: 'stall inside the body', fault: 'stall', meaning: brokenOff },
-  { name: 'drip, too slow', fault: { kind: 'drip', every: '1s' }, meaning: brokenOff },
+  { name: 'drip, too slow', fault: { kind: 'drip', every: '1s' }, meaning: brokenOff, leavesNoCode: true },
   { name: 'drip, in time', fault: { kind: 'drip', bytes: 256, every: '100ms' }, meaning: fine },
   { name: 'slow, in time', fault: { kind: 'delay', by: '1s' }, meaning: fine },
   {
@@ -212,6 +217,14 @@ export const FAULTS: readonly FaultCase[] = [
 /** What stands there before the call. */
 export interface Seeded {
   readonly contactId: string;
+  /** Sets the cell apart from all others. */
+  readonly mark: string;
+}
+
+/** §7: how a create of unknown outcome is known, and the simulator's names of what is asked for it. */
+export interface Known {
+  readonly by: 'guard' | 'direct probe' | 'search probe';
+  readonly asked: readonly string[];
 }
 
 export interface Operation {
@@ -219,44 +232,58 @@ export interface Operation {
   /** The simulator's name of it, and what its rules match. */
   readonly route: string;
   readonly class: 'read' | 'idempotent' | 'create';
+  /** Null: it is no create. */
+  readonly known: Known | null;
+  /** §6: it comes with a key, and then once more. */
+  readonly keyed?: true;
   readonly target: (seeded: Seeded) => string;
-  readonly body: object | null;
+  readonly body: ((seeded: Seeded) => object) | null;
   /** `type` of a success. */
   readonly type: string;
 }
 
 const contact = ({ contactId }: Seeded): string => `/contacts/${contactId}`;
+const note = {
+  route: 'POST /contacts/{contact_id}/notes',
+  class: 'create',
+  known: { by: 'direct probe', asked: ['GET /contacts/{contact_id}/notes'] },
+  target: (seeded: Seeded) => `${contact(seeded)}/notes`,
+  body: () => ({ body: 'called back' }),
+  type: 'note',
+} as const;
+const NOT_CREATED = { class: 'idempotent', known: null } as const;
+const READ = { class: 'read', known: null } as const;
 
 export const OPERATIONS: readonly Operation[] = [
-  { name: 'read', route: 'GET /contacts/{contact_id}', class: 'read', target: contact, body: null, type: 'contact' },
+  { name: 'read', route: 'GET /contacts/{contact_id}', ...READ, target: contact, body: null, type: 'contact' },
   {
     name: 'search (a POST that reads)',
     route: 'POST /contacts/search',
-    class: 'read',
+    ...READ,
     target: () => '/contacts/search',
-    body: { query: { field: 'role', operator: '=', value: 'user' } },
+    body: ({ mark }) => ({ query: { field: 'email', operator: '=', value: `seeded-${mark}@example.com` } }),
     type: 'list',
   },
   {
     name: 'update (PUT)',
     route: 'PUT /contacts/{contact_id}',
-    class: 'idempotent',
+    ...NOT_CREATED,
     target: contact,
-    body: { name: 'Ada' },
+    body: () => ({ name: 'Ada' }),
     type: 'contact',
   },
   {
     name: 'company upsert (an idempotent POST)',
     route: 'POST /companies',
-    class: 'idempotent',
+    ...NOT_CREATED,
     target: () => '/companies',
-    body: { company_id: 'c-1', name: 'Analytical Engines' },
+    body: ({ mark }) => ({ company_id: `c-${mark}`, name: 'Analytical Engines' }),
     type: 'company',
   },
   {
     name: 'DELETE',
     route: 'DELETE /contacts/{contact_id}',
-    class: 'idempotent',
+    ...NOT_CREATED,
     target: contact,
     body: null,
     type: 'contact',
@@ -265,20 +292,28 @@ export const OPERATIONS: readonly Operation[] = [
     name: 'create a lead',
     route: 'POST /contacts',
     class: 'create',
+    known: { by: 'search probe', asked: ['POST /contacts/search', 'GET /contacts/{contact_id}'] },
     target: () => '/contacts',
-    body: { role: 'lead', email: 'lead@example.com' },
+    body: ({ mark }) => ({ role: 'lead', email: `lead-${mark}@example.com` }),
     type: 'contact',
   },
   {
-    name: 'create a note',
-    route: 'POST /contacts/{contact_id}/notes',
+    name: 'create a user',
+    route: 'POST /contacts',
     class: 'create',
-    target: (seeded) => `${contact(seeded)}/notes`,
-    body: { body: 'called back' },
-    type: 'note',
+    known: {
+      by: 'guard',
+      asked: ['GET /contacts/{contact_id}', 'GET /contacts/find_by_external_id/{external_id}'],
+    },
+    target: () => '/contacts',
+    body: ({ mark }) => ({ role: 'user', external_id: `u-${mark}`, email: `user-${mark}@example.com` }),
+    type: 'contact',
   },
+  { name: 'create a note', ...note },
+  { name: 'create a note under a key', ...note, keyed: true },
 ];
 
+/** What retry sends; a create that was found absent is sent once more. */
 export const ATTEMPTS_MAX = 3;
 
 /** Which attempts the fault strikes; those before the first struck one are turned away with a 503. */
@@ -291,5 +326,5 @@ export const SCHEDULES: readonly Schedule[] = [
   { name: 'at the first attempt', struck: [1] },
   { name: 'at the second attempt', struck: [2] },
   { name: 'at the last attempt', struck: [3] },
-  { name: 'at every attempt', struck: [1, 2, 3] },
+  { name: 'at every attempt', struck: [1, 2, 3, 4] },
 ];

@@ -1,4 +1,4 @@
-/** What a whole call must look like, by rule: semantics §§1-3 and the contract's table of errors, applied to meanings. */
+/** What a whole call must look like, by rule: semantics §§1-3, 6, 7 and the contract's table of errors, applied to meanings. */
 
 import {
   ATTEMPTS_MAX,
@@ -18,15 +18,19 @@ export interface Expected {
   readonly code: string | null;
   /** `type` of the JSON body; null for what is none. */
   readonly type: string | null;
-  readonly from: 'upstream' | 'proxy';
+  readonly from: 'upstream' | 'proxy' | 'reconcile' | 'replay';
   readonly attempts: number;
   readonly verdict: string;
   readonly effect: Effect;
   readonly reason: string | null;
   readonly withheld: string | null;
   readonly retryAfter: boolean;
-  /** Requests that the simulator saw whole. */
+  /** Requests of the operation itself that the simulator saw whole. */
   readonly arrived: number;
+  /** §7: it was looked for. */
+  readonly looked: boolean;
+  /** §6: the same call under the same key once more, all faults gone; null when that is a call like the first. */
+  readonly again: Pick<Expected, 'status' | 'from'> | null;
   /** Effects in the simulator's ledger when everything, late ones included, is over. */
   readonly effects: number;
   /** Attempt by attempt, as the log must tell it. */
@@ -54,6 +58,20 @@ const FINE: Meaning = {
 /** The answer to a DELETE of what is gone: 404, and by `after_unknown` the success it is (§1). */
 const GONE: Meaning = { ...FINE, reason: 'already_deleted', status: 404, lands: 'no' };
 
+/** The answer to a guarded create of what is there (§7). */
+const CONFLICT: Meaning = {
+  ...FINE,
+  class: 'permanent',
+  reason: 'contact_exists',
+  status: 409,
+  effect: 'none',
+  lands: 'no',
+  code: 'conflict',
+};
+
+/** The last look of a direct probe, ms after the loss: until then an absent create is not sent again. */
+const HORIZON_MS = 10_000;
+
 /**
  * Works one cell out. `written` tells, for a reset on accept, whether the request of an attempt had begun to be written;
  * of that the simulator sees nothing either way.
@@ -64,66 +82,115 @@ export function expected(
   schedule: Schedule,
   written: readonly boolean[],
 ): Expected {
-  const isRead = operation.class === 'read';
-  const history: Meaning[] = [];
-  let withheld: string | null = null;
-  for (let n = 1; n <= ATTEMPTS_MAX; n += 1) {
-    const told = meaningOf(fault, operation, schedule, n, history);
-    const raw = told === fault.meaning && fault.onAccept && written[n - 1] ? WRITTEN_BEFORE_RESET : told;
-    const meaning: Meaning = isRead ? { ...raw, effect: 'none', lands: 'no' } : raw;
-    history.push(meaning);
-    withheld = whyNot(meaning, operation, n);
-    if (withheld !== null || meaning.class === 'ok' || meaning.class === 'permanent') break;
+  const cell: Cell = { fault, operation, schedule, written, history: [], lookedAfter: [] };
+  let withheld = send(cell);
+  let isAbsent = false;
+  while (wantsLook(cell, isAbsent)) {
+    cell.lookedAfter.push(cell.history.length);
+    isAbsent = operation.known?.by !== 'search probe' && cell.history.every(({ lands }) => lands === 'no');
+    if (!isAbsent || cell.lookedAfter.length === 2) break;
+    withheld = send(cell);
   }
+  const { history, lookedAfter } = cell;
   const arrived = history.filter(({ sent, status }) => (fault.onAccept ? status !== null : sent !== 'no')).length;
-  const end = ending(operation, history);
+  const end = ending(cell, isAbsent);
   return {
     ...end,
     type: end.status === 200 ? operation.type : end.code === null ? null : 'error.list',
     attempts: history.length,
     withheld,
     arrived,
+    looked: lookedAfter.length > 0,
+    again: operation.keyed ? underTheSameKey(end) : null,
     effects: effectsOf(operation, history),
     history: history.map(({ class: verdict, status, failure, sent, effect, reason }) => {
       return { verdict, status, failure, sent, effect, reason };
     }),
-    gapsMs: history.slice(0, -1).map(({ wishMs }) => wishMs ?? 0),
+    gapsMs: history.slice(0, -1).map(({ wishMs }, i) => {
+      return lookedAfter.includes(i + 1) && !fault.onAccept ? HORIZON_MS : (wishMs ?? 0);
+    }),
   };
 }
 
-function meaningOf(
-  fault: FaultCase,
-  operation: Operation,
-  schedule: Schedule,
-  n: number,
-  before: readonly Meaning[],
-): Meaning {
+interface Cell {
+  readonly fault: FaultCase;
+  readonly operation: Operation;
+  readonly schedule: Schedule;
+  readonly written: readonly boolean[];
+  readonly history: Meaning[];
+  /** After how many attempts it was looked for. */
+  readonly lookedAfter: number[];
+}
+
+/** Attempts until there is nothing to send again (null), or it is withheld. */
+function send(cell: Cell): string | null {
+  const { operation, fault, written, history } = cell;
+  for (;;) {
+    const n = history.length + 1;
+    const told = meaningOf(cell, n);
+    const raw = told === fault.meaning && fault.onAccept && written[n - 1] ? WRITTEN_BEFORE_RESET : told;
+    const meaning: Meaning = operation.class === 'read' ? { ...raw, effect: 'none', lands: 'no' } : raw;
+    history.push(meaning);
+    if (meaning.class === 'ok' || meaning.class === 'permanent') return null;
+    const withheld = whyNot(meaning, operation, n);
+    if (withheld !== null) return withheld;
+  }
+}
+
+/** §7: a create whose outcome is unknown, whose 2xx broke off, or whose repeat ran into something. */
+function wantsLook({ operation, history }: Cell, isAbsent: boolean): boolean {
+  const last = history.at(-1) as Meaning;
+  if (operation.known === null || last.class === 'ok' || together(history) === 'none') return false;
+  return !(isAbsent && last.effect === 'none');
+}
+
+/** §6: successes are kept, and what is unknown stays so; everything else released the key. */
+function underTheSameKey({ status, effect }: Ending): Expected['again'] {
+  if (status < 300) return { status, from: 'replay' };
+  return effect === 'none' ? null : { status: 504, from: 'proxy' };
+}
+
+function meaningOf({ fault, operation, schedule, history, lookedAfter }: Cell, n: number): Meaning {
   if (n < (schedule.struck[0] as number)) return TURNED_AWAY.meaning;
-  const gone = operation.name === 'DELETE' && before.some(({ lands }) => lands === 'yes');
   const { meaning } = fault;
-  if (!schedule.struck.includes(n)) return gone ? GONE : FINE;
-  // What breaks now is the 404, and its status came first.
-  return gone && meaning.status === 200 && meaning.effect === 'applied'
-    ? { ...GONE, failure: brokenOff(meaning) }
-    : meaning;
+  const repeated = history.some(({ lands }) => lands === 'yes') ? REPEATED[repeatOf(operation)] : FINE;
+  // Looks open connections as well, and use the strikes up.
+  if (!schedule.struck.includes(n) || (fault.onAccept && lookedAfter.length > 0)) return repeated;
+  // What breaks now is the error of the repeat, and its status came first.
+  if (repeated === FINE || meaning.status !== 200 || meaning.effect !== 'applied') return meaning;
+  return meaning.failure === null ? repeated : brokenOff(repeated, fault);
 }
 
-/** A 404 has no promise to break: cut cleanly, it is an answer. */
-function brokenOff({ failure }: Meaning): Meaning['failure'] {
-  return failure === 'broken' ? null : failure;
+/** An error has no promise to break: cut cleanly, it is an answer. What names the conflict is in its message (§1). */
+function brokenOff(repeated: Meaning, { meaning, leavesNoCode }: FaultCase): Meaning {
+  const failure = meaning.failure === 'broken' ? null : meaning.failure;
+  if (repeated === GONE) return { ...GONE, failure };
+  if (leavesNoCode) return { ...repeated, failure, class: 'transient', reason: 'truncated' };
+  return { ...repeated, failure, reason: 'conflict' };
 }
 
-/** §2 repeatable, §3 bounds. Null: it is sent again, or there is nothing to send again. */
+/** What the upstream says to a repeat of what took effect. */
+const REPEATED = { same: FINE, gone: GONE, conflict: CONFLICT } as const;
+
+function repeatOf({ name, known }: Operation): keyof typeof REPEATED {
+  if (known?.by === 'guard') return 'conflict';
+  return name === 'DELETE' ? 'gone' : 'same';
+}
+
+/** §2 repeatable, §3 bounds. Null: it is sent again. */
 function whyNot(meaning: Meaning, operation: Operation, n: number): string | null {
-  if (meaning.class === 'ok' || meaning.class === 'permanent') return null;
-  if (meaning.effect !== 'none' && operation.class === 'create') return 'not_repeatable';
-  if (n === ATTEMPTS_MAX) return 'max_retries';
+  if (meaning.effect !== 'none' && operation.class === 'create' && operation.known?.by !== 'guard')
+    return 'not_repeatable';
+  if (n >= ATTEMPTS_MAX) return 'max_retries';
   return meaning.wishMs === TOO_LONG_MS ? 'max_wait' : null;
 }
 
 type Ending = Pick<Expected, 'status' | 'code' | 'from' | 'verdict' | 'effect' | 'reason' | 'retryAfter'>;
 
-function ending(operation: Operation, history: readonly Meaning[]): Ending {
+/** `isAbsent`: it was looked for, and nothing was there. */
+function ending({ operation, history, lookedAfter }: Cell, isAbsent: boolean): Ending {
+  if (lookedAfter.length > 0 && history.some(({ lands }) => lands !== 'no') && history.at(-1)?.class !== 'ok')
+    return FOUND;
   const last = history.at(-1) as Meaning;
   const isRead = operation.class === 'read';
   if (last.class === 'ok') {
@@ -131,7 +198,7 @@ function ending(operation: Operation, history: readonly Meaning[]): Ending {
     const effect = isRead ? 'none' : 'applied';
     return { status: 200, code: null, from: 'upstream', verdict: 'ok', effect, reason, retryAfter: false };
   }
-  const effect = together(history);
+  const effect = isAbsent && last.effect === 'none' ? 'none' : together(history);
   // "When retries are used up and the upstream did answer, its last answer is passed on", unless what came later
   // leaves more open than that answer says.
   const answer = history.findLast(({ failure }) => failure === null);
@@ -145,6 +212,15 @@ function ending(operation: Operation, history: readonly Meaning[]): Ending {
   return { ...rest, ...errorOf(told, effect) };
 }
 
+const FOUND: Ending = {
+  status: 200,
+  code: null,
+  from: 'reconcile',
+  verdict: 'ok',
+  effect: 'applied',
+  reason: 'reconciled',
+  retryAfter: false,
+};
 const OUTCOME_UNKNOWN = { status: 504, code: 'holdfast_outcome_unknown', from: 'proxy', retryAfter: false } as const;
 
 /** The contract's table for calls that no answer of the upstream ends. */
@@ -163,5 +239,5 @@ function together(history: readonly Meaning[]): Effect {
 
 function effectsOf(operation: Operation, history: readonly Meaning[]): number {
   const landed = history.filter(({ lands }) => lands !== 'no').length;
-  return operation.name === 'DELETE' ? Math.min(landed, 1) : landed;
+  return repeatOf(operation) === 'same' ? landed : Math.min(landed, 1);
 }
