@@ -1,6 +1,7 @@
 import { fc, test as property } from '@fast-check/vitest';
 import { expect, test } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
+import type { Operation } from '../../src/core/operation.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { refused } from '../support/attempt-records.ts';
 import type { HeldCall } from '../support/exchanges.ts';
@@ -19,7 +20,7 @@ import {
 /*
  * A model of callers, upstream and crashes around the layer, all with one identical request. The upstream applies a
  * request or not, and answers or not; `reconcile` is an oracle that finds what landed, or fails to look. Persons send
- * again until they have a success. Whatever the order: never more effects than intentions, and nobody is told "applied"
+ * again until they have a success, and recovery runs what it has read long before. Whatever the order: never more effects than intentions, and nobody is told "applied"
  * of something that was not, nor two persons of the same effect.
  */
 
@@ -35,6 +36,8 @@ type Command =
   | 'client closes its side'
   | 'next answer is cut'
   | 'time passes'
+  | 'recovery reads'
+  | 'recovery runs'
   | 'crash';
 
 interface Person {
@@ -52,6 +55,8 @@ class World {
   readonly effects = new Map<string, number>();
   #epoch = 0;
   #cutNext = false;
+  /** Rows that recovery has read; what it does with them comes later, whatever became of them. */
+  #read: Operation[] = [];
   #answered = new Set<HeldCall>();
 
   readonly #keyed: boolean;
@@ -88,6 +93,10 @@ class World {
       this.#cutNext = true;
     } else if (command === 'time passes') {
       await rig.clock.advance(pick * 200);
+    } else if (command === 'recovery reads') {
+      this.#read = rig.store.rows().filter(({ state }) => state === 'unknown');
+    } else if (command === 'recovery runs') {
+      for (const row of this.#read.splice(0)) this.#recover(row);
     } else if (command === 'crash') {
       await this.#crash(pick);
     } else if (call !== undefined) {
@@ -104,12 +113,19 @@ class World {
     const { doubt } = operation;
     if (doubt !== null) {
       if (command === 'refuse') return refused('breaker');
-      if (command === 'lose' || command === 'reject') return stillUnknown();
+      if (command === 'lose') return stillUnknown();
+      if (command === 'reject' && (doubt.lookOnly || this.#effectsOf(operation.id) > 0)) return stillUnknown();
       if (this.#effectsOf(operation.id) > 0) {
         visited.add('found');
         return created(operation.id, { from: 'reconcile' });
       }
       if (doubt.lookOnly) return stillUnknown();
+      if (command === 'reject') {
+        // Absent, sent again, refused: nothing was applied.
+        exchange.operation = { ...operation, doubt: null };
+        visited.add('proven absent');
+        return rejected(422);
+      }
       visited.add('sent again');
     }
     if (command === 'reject') return rejected(422);
@@ -127,6 +143,14 @@ class World {
     person.exchange = exchange;
     const epoch = this.#epoch;
     void this.rig.service(exchange).then((outcome) => this.#told(person, exchange, outcome, epoch));
+  }
+
+  /** Its looks; where they may be followed by a sending, the wire has that as well. */
+  #recover(row: Operation): void {
+    const exchange = create({ deadlineAtMs: this.rig.clock.now() + 120_000 });
+    const { id, sentAtMs, updatedAtMs, looks } = row;
+    exchange.operation = { id, recorded: true, sentAtMs, doubt: { looks, lookOnly: false, lostAtMs: updatedAtMs } };
+    if (this.rig.idempotency.resume(exchange, this.rig.inner) !== null) visited.add('recovery');
   }
 
   #told(person: Person, exchange: Exchange, outcome: Outcome, epoch: number): void {
@@ -156,6 +180,7 @@ class World {
     }
     for (const person of this.persons) person.exchange = null;
     this.#epoch += 1;
+    this.#read = [];
     const next = idempotencyRig(this.rig.store, this.rig.clock, `p${this.#epoch}-`);
     // What `jobs/recovery` does with the rows of the dead process.
     const open = await this.rig.store.open(0);
@@ -196,6 +221,8 @@ const command = fc.oneof(
       'client closes its side',
       'next answer is cut',
       'time passes',
+      'recovery reads',
+      'recovery runs',
     ),
   },
   { weight: 1, arbitrary: fc.constant<Command>('crash') },
@@ -218,7 +245,9 @@ test('the property has seen every way to an answer', () => {
     'closed its side',
     'crash',
     'found',
+    'proven absent',
     'reconcile',
+    'recovery',
     'replay',
     'sent again',
     'several effects',
