@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { type Instance, startInstance } from '../assemble.ts';
@@ -47,6 +48,7 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
   // A reader of the log that went away must not take the proxy with it.
   output.on('error', () => {});
   const logTo = new LogBatch(output);
+  io.onExit(() => lastLines(io.stdoutFd, logTo.take()));
   let instance: Instance;
   try {
     instance = await startInstance({
@@ -75,6 +77,15 @@ export async function serve(options: ServeOptions, io: Io, clock: Clock = system
   stopFlushing();
   await new Promise<void>((resolve) => logTo.flush(() => resolve()));
   return 0;
+}
+
+/** A process that ends by a bug leaves the lines of its last second; pino has written those before them. */
+function lastLines(fd: number, lines: string): void {
+  try {
+    if (lines !== '') writeSync(fd, lines);
+  } catch {
+    // A full pipe, or no reader.
+  }
 }
 
 function forPeople(loaded: LoadResult): Loaded {

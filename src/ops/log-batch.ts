@@ -30,9 +30,15 @@ export class LogBatch {
     this.#output.flush(done);
   }
 
-  #pass(): void {
+  /** What has not been passed on, for whoever has no time to wait; it is gone from here. */
+  take(): string {
     const lines = this.#lines;
     this.#lines = '';
+    return lines;
+  }
+
+  #pass(): void {
+    const lines = this.take();
     if (lines !== '') this.#output.write(lines);
   }
 }

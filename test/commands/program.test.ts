@@ -15,6 +15,7 @@ async function ran(...args: string[]): Promise<{ code: number; out: string; err:
     nodeVersion: '24.0.0',
     stdoutFd: 1,
     onSignal: () => () => {},
+    onExit: () => {},
   };
   const code = await run(args, io);
   return { code, out: command.out, err: command.err };

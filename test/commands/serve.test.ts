@@ -13,6 +13,7 @@ let fd: number;
 let upstream: ScriptedUpstream;
 let err = '';
 const handlers = new Map<Signal, Set<() => void>>();
+let exits: (() => void)[] = [];
 
 beforeEach(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'holdfast-'));
@@ -20,6 +21,7 @@ beforeEach(async () => {
   fd = openSync(logFile, 'a');
   err = '';
   handlers.clear();
+  exits = [];
   upstream = await ScriptedUpstream.start();
 });
 
@@ -42,6 +44,7 @@ const io = (): Io => ({
     handlers.set(signal, of.add(handler));
     return () => of.delete(handler);
   },
+  onExit: (handler) => void exits.push(handler),
 });
 
 const raise = (signal: Signal): void => {
@@ -86,6 +89,17 @@ async function until(event: string): Promise<Record<string, unknown>> {
 }
 
 const FLAGS = { listen: '127.0.0.1:0', admin: '127.0.0.1:0' };
+
+it('a process that ends at once leaves the lines of its last second', async () => {
+  const exit = serve({ ...FLAGS, upstream: upstream.origin }, io());
+  const { proxy } = await until('listening');
+  expect((await fetch(`${String(proxy)}/me`)).status).toBe(200);
+  for (const end of exits) end();
+  expect(logged().filter(({ event }) => event === 'exchange')).toHaveLength(1);
+  raise('SIGTERM');
+  expect(await exit).toBe(0);
+  expect(logged().filter(({ event }) => event === 'exchange')).toHaveLength(1);
+});
 
 it('runs until SIGTERM, writes its last line, and leaves no signal handler and no timer', async () => {
   const { clock, pending } = countingClock();

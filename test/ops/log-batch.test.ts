@@ -17,6 +17,15 @@ it('passes nothing on before a batch is full, and then all of it in order', () =
   expect(batches.join('')).toBe(lines.join(''));
 });
 
+it('gives what is left to whoever ends the process, once', () => {
+  const { log, batches } = batching();
+  log.write('one\n');
+  expect(log.take()).toBe('one\n');
+  expect(log.take()).toBe('');
+  log.flush();
+  expect(batches).toEqual([]);
+});
+
 it('flushes what is there, and says when it is written', () => {
   const { log, batches } = batching();
   log.write('one\n');
