@@ -190,6 +190,32 @@ describe('dead letters', () => {
       .toBe('superseded');
   });
 
+  it('§9: the same key that succeeds later supersedes its dead letter', async () => {
+    await rig({ rules: [fails(503, 2)] });
+    const lead = { email: 'lead@example.com', role: 'lead' };
+    const dead = await send('POST /contacts', lead, { 'Idempotency-Key': 'k1' });
+    expect(dead).toMatchObject({ status: 503, deadLetter: expect.any(String) as string });
+    const again = await send('POST /contacts', { ...lead, name: 'Jane' }, { 'Idempotency-Key': 'k1' });
+    expect(again.status).toBe(200);
+    await expect
+      .poll(async () => (await admin(`GET /api/dead-letters/${dead.deadLetter}`)).json.state, { timeout: 10_000 })
+      .toBe('superseded');
+  });
+
+  it('§5, §9: what an open breaker refuses is kept, equal ones in one row with a count', async () => {
+    await rig();
+    await admin('POST /api/breakers/POST%20%2Ftags/open');
+    const ids = new Set<string | null>();
+    for (let i = 0; i < 3; i++) ids.add((await send('POST /tags', { name: 'x' })).deadLetter);
+    await send('POST /tags', { name: 'y' });
+    expect(ids.size).toBe(1);
+    const { groups } = (await admin('GET /api/dead-letters/groups?cause=refused')).json;
+    expect(groups).toMatchObject([{ rows: 2, calls: 4, endpoint: 'POST /tags' }]);
+    const [id] = ids;
+    expect((await admin(`GET /api/dead-letters/${id}`)).json).toMatchObject({ count: 3, effect: 'none', attempts: [] });
+    expect(simulator.requests()).toHaveLength(0);
+  });
+
   it('§9: a create that nobody can look for is a dead letter in doubt, in state unknown', async () => {
     await rig({ rules: [{ match: 'POST /tags', fault: { kind: 'reset', effect: 'applied' } }] }, UNDETECTABLE);
     const got = await send('POST /tags', { name: 'x' });
