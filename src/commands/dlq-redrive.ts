@@ -110,9 +110,9 @@ async function follow(run: DlqRun, begun: Json): Promise<number> {
   return told(run, now);
 }
 
-function progress({ rows, pending, results }: Json): string {
+function progress({ rows, pending, results, why }: Json): string {
   const kept = results.dead + results.unknown;
-  return `${rows - pending}/${rows}  ${results.succeeded} succeeded, ${kept} dead or unknown, ${rows - pending - results.succeeded - kept} not run`;
+  return `${rows - pending}/${rows}  ${results.succeeded} succeeded, ${kept} dead or unknown, ${rows - pending - results.succeeded - kept} not run${why === null ? '' : `; ${clean(why)}`}`;
 }
 
 /** What came of it. 0 when all that was meant is home. */

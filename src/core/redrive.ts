@@ -38,7 +38,7 @@ export interface Redrive extends RedriveOrder {
   /** Two orders with the same rows in mind are one redrive while the first is not over. */
   readonly hash: string;
   readonly state: RedriveState;
-  /** Why it is paused or cancelled, for people; null otherwise. */
+  /** Why it is paused, or what it waits for while it runs, for people; null otherwise. */
   readonly why: string | null;
   /** It was given a credential, which no store and no log ever sees: after a restart it wants it again. */
   readonly ownCredential: boolean;

@@ -11,11 +11,11 @@ import { type Outcome, streamOf } from '../core/outcome.ts';
 import { answerIdOf } from '../core/reconcile.ts';
 import { isDetectable } from '../core/recovery.ts';
 import { planRow, type Redrive, type RedriveRow, type RedriveStore, type RowResult } from '../core/redrive.ts';
-import { rowEnding, stateBefore } from '../core/redrive-ending.ts';
+import { type RowEnding, rowEnding, stateBefore } from '../core/redrive-ending.ts';
 import type { Service } from '../core/service.ts';
 import type { EndpointMatch, Settings } from '../core/settings.ts';
-import type { Store } from '../core/store.ts';
-import type { Clock } from '../ops/clock.ts';
+import { type Store, StoreUnavailable } from '../core/store.ts';
+import { type Clock, sleep } from '../ops/clock.ts';
 
 /** What rows are run with. */
 export interface RedriveRowParts {
@@ -37,14 +37,22 @@ export interface TakenRow {
   readonly precaution: boolean;
 }
 
-/** What became of a row; null: its turn comes again. */
+/** What became of a row. */
 export interface RowEnd {
   readonly result: RowResult;
   readonly failed: boolean | null;
 }
 
+/** A row that was not tried: a layer let nothing through. It is as it was, and its turn comes again. */
+export interface RowLater {
+  /** For people. */
+  readonly why: string;
+  readonly afterMs: number;
+}
+
 /** Behind every live call. */
 const PRIORITY = 7;
+const RECORD_AGAIN_MS = 1000;
 const ID_BYTES_MAX = 64 * 1024;
 
 /** Runs the rows of one redrive. Rejects with `StoreUnavailable`. */
@@ -90,28 +98,41 @@ export class RedriveRows {
     return { row, operation, precaution, exchange: this.#exchangeOf(operation, match, precaution) };
   }
 
-  /** Tries it. Null when the process stopped before anything was sent: the row is as it was. */
-  async run(taken: TakenRow): Promise<RowEnd | null> {
+  /** Tries it. */
+  async run(taken: TakenRow): Promise<RowEnd | RowLater> {
     const { exchange, operation, row, precaution } = taken;
     const early = await this.#parts.enter(exchange);
     const outcome = (await early.settled) ?? early;
     const nowMs = this.#clock.wall();
     const answer = this.#answerOf(outcome);
     const isUntouched = exchange.attempts.length === operation.attempts.length;
-    if (isUntouched && exchange.cancel.reason === 'shutdown' && outcome.verdict.class !== 'ok') {
-      await this.#parts.store.change(operation.id, {
-        state: stateBefore(operation),
-        updatedAtMs: operation.updatedAtMs,
-      });
-      return null;
+    const later = isUntouched ? laterOf(exchange, outcome) : null;
+    if (later !== null) {
+      const state = operation.state === 'superseded' ? 'superseded' : stateBefore(operation);
+      await this.#parts.store.change(operation.id, { state, updatedAtMs: operation.updatedAtMs });
+      return later;
     }
     const answerId = idIn(answer, exchange.policy.answerId);
     const ending = rowEnding(exchange, outcome, { operation, precaution, nowMs, answer, answerId });
-    await Promise.all([
-      this.#parts.store.change(operation.id, ending.change, ['redriving', 'sent']),
-      this.#settle(row, ending.result, ending.detail, nowMs),
-    ]);
+    await this.#record(taken, ending, nowMs);
     return ending;
+  }
+
+  /** One commit. It is sent and over: nobody but this knows the ending, so a store that fails is tried again. */
+  async #record({ operation, row, exchange }: TakenRow, ending: RowEnding, nowMs: number): Promise<void> {
+    for (;;) {
+      try {
+        await Promise.all([
+          this.#parts.store.change(operation.id, ending.change, ['redriving', 'sent']),
+          this.#settle(row, ending.result, ending.detail, nowMs),
+        ]);
+        return;
+      } catch (error) {
+        const { signal } = exchange.cancel;
+        if (!(error instanceof StoreUnavailable) || signal.aborted) throw error;
+        await sleep(this.#clock, RECORD_AGAIN_MS, signal);
+      }
+    }
   }
 
   async #pass(row: RedriveRow, result: RowResult, detail: string): Promise<RowEnd> {
@@ -171,6 +192,18 @@ export class RedriveRows {
     return { status, headers, body: bytes };
   }
 }
+
+/** Nothing was sent, and that is no fault of the row: an open breaker, no quota in time, too much in flight, a stop. */
+function laterOf({ cancel }: Exchange, outcome: Outcome): RowLater | null {
+  if (outcome.verdict.class === 'ok') return null;
+  if (cancel.reason === 'shutdown') return { why: 'the process stops', afterMs: 0 };
+  if (outcome.kind !== 'refused' || outcome.retryAfterMs === null || outcome.by === 'deadline') return null;
+  const afterMs = Math.min(Math.max(outcome.retryAfterMs, LATER_LEAST_MS), LATER_MOST_MS);
+  return { why: `waits: ${outcome.verdict.reason}`, afterMs };
+}
+
+const LATER_LEAST_MS = 100;
+const LATER_MOST_MS = 60_000;
 
 function idIn(answer: StoredAnswer | null, path: readonly string[]): string | null {
   const bytes = answer?.body ?? null;

@@ -18,7 +18,7 @@ import type { QuotaStatus } from '../core/status.ts';
 import { StoreUnavailable } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { RedriveEvents } from '../ops/redrive-events.ts';
-import { type RedriveRowParts, RedriveRows, type RowEnd, type TakenRow } from './redrive-row.ts';
+import { type RedriveRowParts, RedriveRows, type RowEnd, type RowLater, type TakenRow } from './redrive-row.ts';
 
 /** What a run is made of. */
 export interface RedriveRunParts extends RedriveRowParts {
@@ -47,6 +47,8 @@ export class RedriveRun {
   /** Monotonic ms: when the next row may go. */
   #freeAtMs = 0;
   #wake: () => void = () => {};
+  /** What holds it up while it runs. */
+  #delayed: string | null = null;
 
   constructor(parts: RedriveRunParts, clock: Clock, redrive: Redrive, credential: string | null) {
     this.#parts = parts;
@@ -63,7 +65,7 @@ export class RedriveRun {
 
   /** As it is now. */
   show(): Redrive {
-    const why = this.#pace.kind === 'paused' ? this.#pace.why : null;
+    const why = this.#pace.kind === 'paused' ? this.#pace.why : this.over ? null : this.#delayed;
     return {
       ...this.#head,
       state: stateOf(this.#pace),
@@ -127,8 +129,7 @@ export class RedriveRun {
     const resource = resourceOf(taken.exchange);
     while (this.#isBusy(resource)) await this.#wait(Infinity);
     this.#spend(taken.exchange.credentialRef);
-    this.#page.shift();
-    this.#afterN = row.n;
+    this.#drop(row);
     this.#running.set(taken, resource);
     void this.#run(rows, taken);
   }
@@ -136,7 +137,8 @@ export class RedriveRun {
   async #run(rows: RedriveRows, taken: TakenRow): Promise<void> {
     try {
       const end = await rows.run(taken);
-      if (end !== null) await this.#note(end);
+      if ('result' in end) await this.#note(end);
+      else this.#postpone(taken.row, end);
     } catch (error) {
       await this.#stumble(error);
     } finally {
@@ -145,14 +147,28 @@ export class RedriveRun {
     }
   }
 
+  /** It is not the first any more when one was postponed meanwhile. */
+  #drop(row: RedriveRow): void {
+    this.#page.splice(this.#page.indexOf(row), 1);
+    this.#afterN = Math.max(this.#afterN, row.n);
+  }
+
+  /** Nothing goes for a while, and this row then is among the first. */
+  #postpone(row: RedriveRow, { why, afterMs }: RowLater): void {
+    this.#page.push(row);
+    this.#page.sort((a, b) => a.n - b.n);
+    this.#freeAtMs = Math.max(this.#freeAtMs, this.#clock.now() + afterMs);
+    this.#delayed = why;
+  }
+
   /** A row that was not tried. */
   async #ended(row: RedriveRow, end: RowEnd): Promise<void> {
-    this.#page.shift();
-    this.#afterN = row.n;
+    this.#drop(row);
     await this.#note(end);
   }
 
   async #note({ result, failed }: RowEnd): Promise<void> {
+    this.#delayed = null;
     this.#counts[result] += 1;
     this.#updatedAtMs = this.#clock.wall();
     this.#parts.events.row(result);
