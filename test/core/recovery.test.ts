@@ -111,7 +111,7 @@ describe('an operation as an exchange again', () => {
 
   it('carries its history: what an earlier run may have done is not forgotten', () => {
     const attempts = [record({ effect: 'unknown' })];
-    const exchange = exchangeOfOperation(row({ id: 'o', state: 'unknown', attempts }), match, run);
+    const exchange = exchangeOfOperation(row({ id: 'o', state: 'unknown', effect: 'unknown', attempts }), match, run);
     expect(exchange.attempts).toEqual(attempts);
     expect(exchange.attempts).not.toBe(attempts);
     expect(mayHaveTakenEffect(exchange)).toBe(true);

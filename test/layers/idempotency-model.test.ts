@@ -20,8 +20,8 @@ import {
 /*
  * A model of callers, upstream and crashes around the layer, all with one identical request. The upstream applies a
  * request or not, and answers or not; `reconcile` is an oracle that finds what landed, or fails to look. Persons send
- * again until they have a success, and recovery runs what it has read long before. Whatever the order: never more effects than intentions, and nobody is told "applied"
- * of something that was not, nor two persons of the same effect.
+ * again until they have a success, and recovery runs what it has read long before. Whatever the order: never more
+ * effects than intentions, and nobody is told "applied" of something that was not, nor two persons of the same effect.
  */
 
 type Command =
