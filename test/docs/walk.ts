@@ -49,6 +49,8 @@ export function normalised(line: string): string {
       .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
       .replaceAll(/(waited=|Retry-After: |"ms":|"waitedMs":|seconds":)-?[\d.]+/g, '$1<n>')
       .replaceAll(/(?<="(?:request_id|upstreamRequestId|hash)":")[\da-z]+/g, '<id>')
+      // Ages in a table.
+      .replaceAll(/ \d+ (?:ms|s)(?= )/g, ' <age>')
       // The figures of the demo, their bars and the room that they take.
       .replace(DEMO_ROW, (row) => row.replaceAll(/[█░]+|\d[\d.]*(?:\/\d+)?/g, '<n>'))
       .replace(/^Straight: .*$/, (row) => row.replaceAll(/\d+/g, '<n>'))
