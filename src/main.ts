@@ -41,9 +41,6 @@ process.exitCode = await run(process.argv.slice(2), {
   onExit: (handler) => {
     process.on('exit', handler);
   },
-  onExit: (handler) => {
-    process.on('exit', handler);
-  },
 });
 
 // A call that outlived the grace time would keep its socket, and so the process, until its own timeout.

@@ -18,8 +18,6 @@ export interface Io {
   readonly onSignal: (signal: Signal, handler: () => void) => () => void;
   /** Calls back when the process ends, whatever the reason; nothing asynchronous happens any more. */
   readonly onExit: (handler: () => void) => void;
-  /** Calls back when the process ends, whatever the reason; nothing asynchronous happens any more. */
-  readonly onExit: (handler: () => void) => void;
 }
 
 /** A text that a person has edited; its file stays until it is dropped. */
