@@ -6,7 +6,9 @@ import type { StackStatus } from '../../src/core/status.ts';
 import { STATUS_OF_CODE } from '../../src/edge/codes.ts';
 import { declareDeadLetterGauges } from '../../src/ops/dead-letter-gauges.ts';
 import { declareLayerGauges } from '../../src/ops/layer-gauges.ts';
+import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
+import { QueueEvents } from '../../src/ops/queue-events.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -126,11 +128,18 @@ const NOTHING: StackStatus = {
   clockSkew: () => null,
 };
 
-it('names every metric with its type and labels, and no other', () => {
+/** Every metric of a running instance. */
+function declaredMetrics() {
   const { registry } = createMetrics();
   declareLayerGauges(registry, NOTHING, () => 0);
   declareDeadLetterGauges(registry, async () => new Map());
-  const declared = registry.getMetricsAsArray().map((metric) => {
+  const log = createLog({ level: 'silent', redact: [] }, { write: () => {} });
+  void new QueueEvents(log, registry, { queueDepth: async () => ({ rows: 0, oldestAtMs: null }) }, () => 0);
+  return registry.getMetricsAsArray();
+}
+
+it('names every metric with its type and labels, and no other', () => {
+  const declared = declaredMetrics().map((metric) => {
     const labels = 'labelNames' in metric ? (metric.labelNames as string[]) : [];
     return `${metric.name} ${String(metric.type)} ${labels.join(',')}`;
   });
@@ -141,10 +150,7 @@ it('names every metric with its type and labels, and no other', () => {
 });
 
 it('asks for metrics that exist', () => {
-  const { registry } = createMetrics();
-  declareLayerGauges(registry, NOTHING, () => 0);
-  declareDeadLetterGauges(registry, async () => new Map());
-  const names = new Set(registry.getMetricsAsArray().map(({ name }) => name));
+  const names = new Set(declaredMetrics().map(({ name }) => name));
   const pages = globSync('docs/**/*.md', { cwd: ROOT }).map(read).join('\n');
   const asked = [...pages.matchAll(/\b(holdfast_[a-z_]+?)(?:_bucket)?(?=[{[])/g)].map(([, name]) => name);
   expect(asked.length).toBeGreaterThan(10);
