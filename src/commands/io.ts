@@ -10,11 +10,11 @@ export interface Io {
   readonly stdoutFd: number;
   /** Reads a text file; throws as `node:fs` does. */
   readonly readFile: (file: string) => string;
-  /** Calls back on every such signal; returns how to stop that. */
   /** Asks a person for a line; left out where there is no terminal. */
   readonly ask?: (question: string) => Promise<string>;
   /** Has a person edit a text in a file of its own; null when the editor failed. Left out where there is no terminal. */
   readonly edit?: (text: string, suffix: string) => Promise<EditedText | null>;
+  /** Calls back on every such signal; returns how to stop that. */
   readonly onSignal: (signal: Signal, handler: () => void) => () => void;
   /** Calls back when the process ends, whatever the reason; nothing asynchronous happens any more. */
   readonly onExit: (handler: () => void) => void;

@@ -100,7 +100,7 @@ export class RedriveRows {
 
   /** Tries it. */
   async run(taken: TakenRow): Promise<RowEnd | RowLater> {
-    const { exchange, operation, row, precaution } = taken;
+    const { exchange, operation, precaution } = taken;
     const early = await this.#parts.enter(exchange);
     const outcome = (await early.settled) ?? early;
     const nowMs = this.#clock.wall();

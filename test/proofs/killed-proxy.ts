@@ -8,6 +8,8 @@ const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 export class KilledProxy {
   readonly #args: readonly string[];
   #child: ChildProcess | null = null;
+  /** Of the admin plane, once it listens. */
+  adminUrl = '';
 
   /** `config` is the path of its configuration file; `port` 0 takes a free one at the first start. */
   constructor(upstream: string, data: string, config: string | null = null) {
@@ -25,8 +27,10 @@ export class KilledProxy {
     return new Promise((resolve, reject) => {
       child.once('exit', (code, signal) => reject(new Error(`serve ended with ${code ?? signal}`)));
       createInterface(child.stdout).on('line', (text) => {
-        const line = JSON.parse(text) as { event: string; proxy: string };
-        if (line.event === 'listening') resolve(line.proxy);
+        const line = JSON.parse(text) as { event: string; proxy: string; admin: string };
+        if (line.event !== 'listening') return;
+        this.adminUrl = line.admin;
+        resolve(line.proxy);
       });
     });
   }
