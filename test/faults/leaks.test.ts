@@ -216,11 +216,12 @@ test(
         while (left-- > 0) await hangUp(port, random);
       }),
     );
-    await idle(holdfast);
+    // Lost creates are looked for up to their horizon, ten seconds after the loss, and a little longer when looks failed.
+    upstream.otherwise = json({ id: '1' });
+    await idle(holdfast, 60);
     expect(lines(holdfast, 'exchange').length).toBeGreaterThan(500);
     expect(lines(holdfast, 'exchange').some(({ status }) => status === 499)).toBe(true);
 
-    upstream.otherwise = json({ id: '1' });
     const client = new KeepAliveClient(holdfast.url, 1);
     expect((await client.call('GET', '/contacts/1')).status).toBe(200);
     client.close();

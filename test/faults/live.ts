@@ -15,12 +15,13 @@ export async function standing({ adminUrl }: TestInstance): Promise<Standing> {
   return (await response.json()) as Standing;
 }
 
-/** Resolves when `holds` is true; asks every few milliseconds, for ten seconds at most. */
+/** Resolves when `holds` is true; asks every few milliseconds, for `seconds` and some more at most. */
 export async function eventually(
   what: string | (() => string),
   holds: () => boolean | Promise<boolean>,
+  seconds = 10,
 ): Promise<void> {
-  for (let tries = 0; tries < 2000; tries += 1) {
+  for (let tries = 0; tries < seconds * 200; tries += 1) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -28,12 +29,13 @@ export async function eventually(
 }
 
 /** Waits until nothing goes on inside, and returns what stands then. */
-export async function idle(holdfast: TestInstance): Promise<Standing> {
+export async function idle(holdfast: TestInstance, seconds?: number): Promise<Standing> {
   let now = await standing(holdfast);
-  await eventually('nothing in flight', async () => {
+  const isIdle = async (): Promise<boolean> => {
     now = await standing(holdfast);
     return now.in_flight === 0 && now.waiting === 0 && now.upstream.running === 0;
-  });
+  };
+  await eventually('nothing in flight', isIdle, seconds);
   return now;
 }
 

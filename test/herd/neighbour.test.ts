@@ -2,6 +2,8 @@ import { afterEach, expect, test } from 'vitest';
 import { type Rig, startRig } from './rig.ts';
 
 const CALLS = 300;
+/** Coarse: less than every wait that there is. What it costs to the percent is measured by `npm run proof:herd`. */
+const SLOWER_MS = 100;
 const HANGING = { match: 'GET /contacts', fault: { kind: 'hang' } } as const;
 
 let rig: Rig;
@@ -24,7 +26,6 @@ function hang(calls: number): void {
   for (let i = 0; i < calls; i++) rig.call('GET /contacts').catch(() => {});
 }
 
-// Coarse: what it costs to the percent is measured by `npm run proof:herd`.
 test('§5: an endpoint that fails every call slows no other', async () => {
   const dead = { match: 'GET /contacts', fault: { kind: 'status', status: 503 } } as const;
   rig = await startRig({ scenario: { quota: { limit: 100_000 }, rules: [dead] } });
@@ -34,7 +35,7 @@ test('§5: an endpoint that fails every call slows no other', async () => {
   const beside = await p90('GET /tags');
   await failing;
   expect((await rig.status()).breakers['GET /contacts']?.state).toBe('open');
-  expect(beside).toBeLessThanOrEqual(2 * alone + 5);
+  expect(beside).toBeLessThanOrEqual(2 * alone + SLOWER_MS);
 });
 
 test('an endpoint that hangs slows no other while connections are left', async () => {
@@ -42,7 +43,7 @@ test('an endpoint that hangs slows no other while connections are left', async (
   await p90('GET /tags');
   const alone = await p90('GET /tags');
   hang(60);
-  expect(await p90('GET /tags')).toBeLessThanOrEqual(2 * alone + 5);
+  expect(await p90('GET /tags')).toBeLessThanOrEqual(2 * alone + SLOWER_MS);
 });
 
 test('the bulkhead keeps connections from an endpoint that hangs under more calls than there are connections', async () => {
@@ -53,5 +54,5 @@ test('the bulkhead keeps connections from an endpoint that hangs under more call
   await p90('GET /tags');
   const alone = await p90('GET /tags');
   hang(400);
-  expect(await p90('GET /tags')).toBeLessThanOrEqual(2 * alone + 5);
+  expect(await p90('GET /tags')).toBeLessThanOrEqual(2 * alone + SLOWER_MS);
 });

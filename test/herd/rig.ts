@@ -146,9 +146,9 @@ async function metric(adminUrl: string, name: string, label = ''): Promise<numbe
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
 
-/** Asks until it holds, for ten real seconds at most. */
+/** Asks until it holds, for a real minute at most. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const giveUpAtMs = performance.now() + 10_000;
+  const giveUpAtMs = performance.now() + 60_000;
   while (!(await holds())) {
     if (performance.now() > giveUpAtMs) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -57,21 +57,28 @@ function order(): number[] {
     .map(({ target }) => Number(target.slice('/contacts/'.length)));
 }
 
-test('§4: 200 waiters, one pause, one reset: no second 429, first come, first served within each priority', async () => {
-  // One connection, so that the order of arrival is the order of release.
-  rig = await startRig({ scenario: { quota: { limit: LIMIT } }, yaml: 'upstream: { connections: 1 }' });
-  await spendElsewhere();
-  await allAnswered(await orderlyHerd(mixed));
-  expect(rig.simulator.stats().throttled).toBe(1);
-  const numbers = order();
-  expect(numbers).toHaveLength(WAITERS);
-  // Call 0 comes back from its backoff, a little after the reset: where it stands says nothing about the line.
-  const lined = numbers.filter((i) => i !== 0);
-  const expected = lined.toSorted((a, b) => mixed(a) - mixed(b) || a - b);
-  expect(lined).toEqual(expected);
-});
+// All have to arrive within one window, which a machine that does other things as well may not manage.
+const AGAIN = { retry: 2 };
 
-test('§4: 200 waiters on as many connections as they like: no second 429 either', async () => {
+test(
+  '§4: 200 waiters, one pause, one reset: no second 429, first come, first served within each priority',
+  AGAIN,
+  async () => {
+    // One connection, so that the order of arrival is the order of release.
+    rig = await startRig({ scenario: { quota: { limit: LIMIT } }, yaml: 'upstream: { connections: 1 }' });
+    await spendElsewhere();
+    await allAnswered(await orderlyHerd(mixed));
+    expect(rig.simulator.stats().throttled).toBe(1);
+    const numbers = order();
+    expect(numbers).toHaveLength(WAITERS);
+    // Call 0 comes back from its backoff, a little after the reset: where it stands says nothing about the line.
+    const lined = numbers.filter((i) => i !== 0);
+    const expected = lined.toSorted((a, b) => mixed(a) - mixed(b) || a - b);
+    expect(lined).toEqual(expected);
+  },
+);
+
+test('§4: 200 waiters on as many connections as they like: no second 429 either', AGAIN, async () => {
   rig = await startRig({ scenario: { quota: { limit: LIMIT } }, speed: 2 });
   await spendElsewhere();
   await allAnswered(await herd());
