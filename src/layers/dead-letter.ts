@@ -56,7 +56,9 @@ function ended(parts: DeadLetterParts, exchange: Exchange, outcome: Outcome): Ou
   const isGone = exchange.cancel.aborted && exchange.cancel.reason === 'client_gone';
   const reason = deadReason(exchange, outcome, exchange.unattended || isGone ? 'nobody' : 'caller');
   if (reason === null) return outcome;
-  return keep(parts, exchange, outcome, reason).then(() => outcome);
+  const kept = keep(parts, exchange, outcome, reason).then(() => outcome);
+  // The call is cut: the deadline must not take what is only being written down for an attempt that still runs.
+  return exchange.cancel.aborted && exchange.cancel.reason !== 'shutdown' ? { ...outcome, settled: kept } : kept;
 }
 
 async function keep(

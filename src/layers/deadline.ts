@@ -110,7 +110,9 @@ class Race implements CancelListener {
     } else if (this.#cut === null || outcome.kind === 'answered') {
       this.#resolve(outcome);
     } else {
-      this.#resolve(refusal(this.#exchange, this.#cut, outcome, false));
+      const { settled } = outcome;
+      const told = refusal(this.#exchange, this.#cut, outcome, false);
+      this.#resolve(settled === undefined ? told : { ...told, settled });
     }
   }
 
