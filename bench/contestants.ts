@@ -64,7 +64,10 @@ export async function launchHoldfast(
   holdfastFiles += 1;
   const config = join(scratch, `holdfast-${holdfastFiles}.yaml`);
   const data = join(scratch, `data-${holdfastFiles}`);
-  writeFileSync(config, `version: 1\ndata: ${data}\nlimits: { in_flight: 8192, request_body: 2GiB }\n${options.yaml ?? ''}`);
+  writeFileSync(
+    config,
+    `version: 1\ndata: ${data}\nlimits: { in_flight: 8192, request_body: 2GiB }\n${options.yaml ?? ''}`,
+  );
   const main = MAIN[options.from ?? 'packed'];
   const run = [process.execPath, ...(options.flags ?? SHIPPED_FLAGS), main];
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${admin}`];

@@ -101,7 +101,8 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
 async function write({ store, events }: RecoveryParts, id: string, step: Step): Promise<boolean> {
   try {
     if (step.kind === 'remove') await store.remove(id);
-    else if (step.kind === 'bury' || step.kind === 'doubt' || step.kind === 'queue') await store.change(id, step.change);
+    else if (step.kind === 'bury' || step.kind === 'doubt' || step.kind === 'queue')
+      await store.change(id, step.change);
     return true;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) events.bug(error, 'recovery');

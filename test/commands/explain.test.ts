@@ -135,7 +135,9 @@ describe('with a failure', () => {
 
   test('the caller of a guarded create is told that sending it again finds out', async () => {
     const text = await explained('POST', '/contacts', { failure: 'timeout', requestBody: '/x/user.json' });
-    expect(text).toMatch(/caller gets +504 holdfast_outcome_unknown, when no retry succeeds, when no look says better\n.*The upstream refuses a second one: sent again/);
+    expect(text).toMatch(
+      /caller gets +504 holdfast_outcome_unknown, when no retry succeeds, when no look says better\n.*The upstream refuses a second one: sent again/,
+    );
   });
 
   test.each(['connect', 'dns', 'tls'] as const)(

@@ -31,6 +31,9 @@ const look = (result: LookRecord['result']): LookRecord => ({
   result,
 });
 
+const after = (n: number) =>
+  next(accepted({ attempts: Array.from({ length: n }, () => record({ effect: 'none' })) }), busy(), NOW_MS, 0.999)!;
+
 describe('§8: a call of the queue', () => {
   it('that succeeded, or was refused for good, does not run again', () => {
     expect(next(accepted(), answered(200))).toBeNull();
@@ -44,8 +47,6 @@ describe('§8: a call of the queue', () => {
   });
 
   it('backs off by all its attempts, at most a quarter of an hour', () => {
-    const after = (n: number) =>
-      next(accepted({ attempts: Array.from({ length: n }, () => record({ effect: 'none' })) }), busy(), NOW_MS, 0.999)!;
     expect(after(1).dueAtMs - NOW_MS).toBeLessThanOrEqual(5000);
     expect(after(4).dueAtMs - NOW_MS).toBeGreaterThan(30_000);
     expect(after(500).dueAtMs - NOW_MS).toBeLessThanOrEqual(900_000);
@@ -125,9 +126,10 @@ describe('§7, §8: what is in doubt', () => {
   });
 });
 
+const open = (given: Parameters<typeof row>[0]) => recoveryOf(row({ handedOver: true, ...given }), NOW_MS);
+
 describe('§8: after a crash', () => {
   it('a handed-over call goes on in the queue: sent again where that does no harm, a create is looked for first', () => {
-    const open = (given: Parameters<typeof row>[0]) => recoveryOf(row({ handedOver: true, ...given }), NOW_MS);
     const due = { dueAtMs: NOW_MS };
     expect(open({ id: 'o', state: 'sent' })).toMatchObject({ kind: 'queue', change: { state: 'unknown', ...due } });
     expect(open({ id: 'o', state: 'sent', operationClass: 'idempotent' })).toMatchObject({

@@ -4,8 +4,8 @@ import { startInstance } from '../../src/assemble.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts';
 import { eventually, lines } from '../faults/live.ts';
-import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { dataFolder } from '../support/data-folder.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 
 let simulator: Simulator;
 let holdfast: TestInstance;

@@ -5,8 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Instance, startInstance } from '../../src/assemble.ts';
 import { edgeSettings, LIMITS, RawClient } from '../edge/harness.ts';
-import { policy } from '../support/exchanges.ts';
 import { dataFolder } from '../support/data-folder.ts';
+import { policy } from '../support/exchanges.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const JSON_64K = Buffer.from(JSON.stringify({ text: 'x'.repeat(64 * 1024) }));

@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 
 /** Everything answers 503 and does nothing. */
-export const DOWN: RuleInput = { fault: { kind: 'status', status: 503, effect: 'none' } } as RuleInput;
+export const DOWN: RuleInput = { fault: { kind: 'status', status: 503, effect: 'none' } };
 
 /** Starts simulator and proxy; both end with the test. */
 export async function startRig(scenario: ScenarioInput = {}, yaml = IMPATIENT): Promise<Rig> {

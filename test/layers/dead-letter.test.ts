@@ -137,10 +137,10 @@ describe('dead-letter', () => {
   });
 });
 
-describe('supersession (§9)', () => {
-  const settled = (r: ReturnType<typeof rig>) => r.clock.advance(1);
-  const states = (r: ReturnType<typeof rig>) => r.store.rows().map(({ state }) => state);
+const settled = (r: ReturnType<typeof rig>) => r.clock.advance(1);
+const states = (r: ReturnType<typeof rig>) => r.store.rows().map(({ state }) => state);
 
+describe('supersession (§9)', () => {
   it('an idempotent write to the same resource that names the same members supersedes', async () => {
     const r = rig();
     await r.run(put('{"name":"a"}'), failed('connect'));

@@ -72,9 +72,10 @@ async function show(body: unknown): Promise<void> {
   }
 }
 
+const others = (since: number) =>
+  Array.from({ length: 50 }, (_, i) => ({ ...noteOf(`o${i}`, since - i), body: '<p>Another</p>' }));
+
 describe('§7: a page that ends before the send proves nothing', () => {
-  const others = (since: number) =>
-    Array.from({ length: 50 }, (_, i) => ({ ...noteOf(`o${i}`, since - i), body: '<p>Another</p>' }));
   const pages = { type: 'pages', next: '…/notes?page=2', page: 1, per_page: 50, total_pages: 2 };
 
   test.each([

@@ -123,7 +123,9 @@ function historyOf(simulator: Simulator, create: string): string {
   const requests = simulator.requests().filter(({ bodyHash }) => bodyHash === made[0]?.bodyHash);
   const line = ({ atMs, attempt, fault, status, n }: (typeof requests)[number]): string =>
     `#${n} attempt ${attempt} at ${atMs} ${fault} ${status}`;
-  return [create, ...made.map(({ atMs, request }) => `applied by #${request} at ${atMs}`), ...requests.map(line)].join('\n  ');
+  return [create, ...made.map(({ atMs, request }) => `applied by #${request} at ${atMs}`), ...requests.map(line)].join(
+    '\n  ',
+  );
 }
 
 async function newContact(simulator: Simulator): Promise<string> {
