@@ -72,7 +72,7 @@ async function show(body: unknown): Promise<void> {
   }
 }
 
-const others = (since: number) =>
+const youngOthers = (since: number) =>
   Array.from({ length: 50 }, (_, i) => ({ ...noteOf(`o${i}`, since - i), body: '<p>Another</p>' }));
 
 describe('§7: a page that ends before the send proves nothing', () => {
@@ -85,7 +85,7 @@ describe('§7: a page that ends before the send proves nothing', () => {
     const { outcome } = await rig.send(NOTE);
     await rig.lose();
     const since = Math.floor(rig.clock.wall() / 1000) + laterS;
-    await show({ data: others(since), pages });
+    await show({ data: youngOthers(since), pages });
     if (sent === 1) expect(await outcome).toMatchObject({ verdict: { effect: 'unknown' } });
     expect(rig.asked.filter((line) => line.startsWith('POST'))).toHaveLength(sent);
   });
