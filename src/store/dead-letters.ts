@@ -17,7 +17,7 @@ import { pack, packDead } from './requests.ts';
 import type { StoreThread } from './thread.ts';
 
 /** A list decrypts so many slices for one page: then it gives what it has, and the cursor goes on. */
-const MATCH_SLICES_MAX = 20;
+const MATCH_SLICES_MAX = 60;
 
 /**
  * The dead letters' part of the port. Long work is many requests, each a slice of some ms, between which the thread

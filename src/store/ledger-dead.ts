@@ -16,8 +16,8 @@ import type { DeadGroupPart, KeptFacts, OperationText, Slice } from './protocol.
 import type { Statements } from './statements.ts';
 
 /** One request looks at so many index entries, or decrypts so many rows: some ms, and other batches come between. */
-const SLICE_ROWS = 20_000;
-const SLICE_WHOLE_ROWS = 300;
+const SLICE_ROWS = 5000;
+const SLICE_WHOLE_ROWS = 100;
 /** A deletion writes: the rows of one request. */
 const SLICE_DELETED = 200;
 
