@@ -76,7 +76,10 @@ export interface Store extends DeadLetterStore, QueueStore {
   get(id: string): Promise<Operation | null>;
   /** The operation under a key. */
   byKey(scope: string, keyHash: string): Promise<Operation | null>;
-  /** At start, in order of insertion: what is `reserved`, `sent` or `unknown`, and what `succeeded` undelivered since `sinceMs`. */
+  /**
+   * At start, in order of insertion: what is `reserved`, `sent` or `unknown`, and what since `sinceMs` `succeeded`, or was
+   * handed over and waits, undelivered.
+   */
   open(sinceMs: number): Promise<readonly OpenOperation[]>;
   /** Rows in one of the states whose `dueAtMs` has come, earliest first. */
   due(states: readonly OperationState[], nowMs: number, limit: number): Promise<readonly Operation[]>;

@@ -77,8 +77,14 @@ export class HeldCalls {
   /** What an earlier process left: every caller of it counts as gone. */
   restore(open: readonly OpenOperation[]): void {
     const { clock } = this.#parts;
-    for (const { id, identity, keyHash, state, sentAtMs, updatedAtMs, operationClass, delivered } of open) {
+    for (const each of open) {
+      const { id, identity, keyHash, state, sentAtMs, updatedAtMs, operationClass, delivered, handedOver } = each;
       if (keyHash !== null || operationClass !== 'create') continue;
+      // Its 202 may not have arrived: whoever sends it again is told the same address.
+      if (handedOver && state !== 'succeeded') {
+        if (!delivered) this.#holds.restore({ id, identity, phase: 'succeeded', sentAtMs, endedAtMs: clock.now() });
+        continue;
+      }
       // What was on the wire is lost since now; anything else ended when its row says.
       const endedAtMs = clock.now() - (state === 'sent' ? 0 : Math.max(clock.wall() - updatedAtMs, 0));
       if (state === 'unknown' || state === 'sent') {

@@ -114,34 +114,37 @@ async function acceptAll(
 ): Promise<Map<Call, string>> {
   const addresses = new Map<Call, string>();
   let tried = 0;
-  let onProgress = (): void => {};
+  let onProgress: (() => void) | null = null;
   const reached = (target: number): Promise<void> =>
     new Promise((resolve) => {
       onProgress = () => (tried >= target ? resolve() : undefined);
-      onProgress();
+      onProgress?.();
     });
   const line = [...calls];
   const client = async (): Promise<void> => {
     for (let call = line.shift(); call !== undefined; call = line.shift()) {
       const address = await handOver(url, call);
       if (address !== null) addresses.set(call, address);
-      else await sleep(20);
       tried += 1;
-      onProgress();
+      onProgress?.();
     }
   };
   await Promise.all([...Array.from({ length: CLIENTS }, client), killing(reached)]);
   return addresses;
 }
 
+/** Null: sent, and not answered. While nobody listens nothing is sent. */
 async function handOver(url: string, { method, path, body }: Call): Promise<string | null> {
-  try {
-    const headers = { ...HEADERS, prefer: 'respond-async' };
-    const answer = await fetch(url + path, { method, headers, body: JSON.stringify(body) });
-    await answer.arrayBuffer();
-    return answer.status === 202 ? answer.headers.get('location') : null;
-  } catch {
-    return null;
+  for (;;) {
+    try {
+      const headers = { ...HEADERS, prefer: 'respond-async' };
+      const answer = await fetch(url + path, { method, headers, body: JSON.stringify(body) });
+      await answer.arrayBuffer();
+      return answer.status === 202 ? answer.headers.get('location') : null;
+    } catch (error) {
+      if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code !== 'ECONNREFUSED') return null;
+      await sleep(50);
+    }
   }
 }
 

@@ -175,13 +175,16 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     });
 
     it('lists what a restart must take care of: open states, and successes that nobody got', async () => {
+      const queued = { handedOver: true, lane: 'l', dueAtMs: NOW_MS };
       for (const state of STATES) await store.insert(row({ id: state, state }));
       await store.insert(row({ id: 'got', state: 'succeeded', delivered: true }));
       await store.insert(row({ id: 'old', state: 'succeeded', updatedAtMs: NOW_MS - 1 }));
       await store.insert(row({ id: 'told', state: 'succeeded' }));
+      await store.insert(row({ id: 'untold', state: 'waiting', ...queued }));
+      await store.insert(row({ id: 'told202', state: 'waiting', delivered: true, ...queued }));
       store.delivered('told');
       store.delivered('nobody');
-      expect(await ids(store.open(NOW_MS))).toEqual(['reserved', 'sent', 'unknown', 'succeeded']);
+      expect(await ids(store.open(NOW_MS))).toEqual(['reserved', 'sent', 'unknown', 'succeeded', 'untold']);
       const [first] = await store.open(NOW_MS);
       expect(first).toEqual({
         id: 'reserved',

@@ -8,10 +8,12 @@ import { storeContract } from './contract.ts';
 import { deadLetterContract } from './dead-contract.ts';
 import { testDirectory, testStore } from './files.ts';
 import { Holding } from './holding.ts';
+import { queueContract } from './queue-contract.ts';
 import { ended, NOW_MS, row } from './rows.ts';
 
 storeContract('SqliteStore', () => testStore(testDirectory()));
 deadLetterContract('SqliteStore', () => testStore(testDirectory()));
+queueContract(() => testStore(testDirectory()));
 
 const LEFT_OPEN = ['holdfast.db', 'holdfast.db-wal', 'holdfast.key', 'holdfast.lock'];
 

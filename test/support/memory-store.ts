@@ -288,7 +288,9 @@ function dueAtMs(row: Operation): number {
 }
 
 function isUndelivered(row: Operation, sinceMs: number): boolean {
-  return row.state === 'succeeded' && !row.delivered && row.updatedAtMs >= sinceMs;
+  if (row.delivered) return false;
+  if (row.state === 'waiting') return row.lane !== null && row.dueAtMs !== null && row.createdAtMs >= sinceMs;
+  return row.state === 'succeeded' && row.updatedAtMs >= sinceMs;
 }
 
 function openPart(row: Operation): OpenOperation {
