@@ -29,15 +29,16 @@ export interface Column<T> {
 }
 
 const GAP = '  ';
-const FLEXIBLE_LEAST = 8;
+const FLEXIBLE_LEAST = 4;
 
-/** Lines of a table, head first; `width` is undefined where nothing has to be cut. */
+/** Lines of a table, head first, without flexible columns that are empty; `width` is undefined where nothing is cut. */
 export function tableOf<T>(
-  columns: readonly Column<T>[],
+  given: readonly Column<T>[],
   rows: readonly T[],
   width: number | undefined,
   paint: Paint,
 ): string[] {
+  const columns = given.filter(({ flexible, of }) => flexible !== true || rows.some((row) => of(row) !== ''));
   const cells = rows.map((row) => columns.map(({ of }) => clean(of(row))));
   const widths = columns.map(({ head }, i) =>
     cells.reduce((most, line) => Math.max(most, widthOf(line[i] ?? '')), head.length),

@@ -1,7 +1,5 @@
-import { afterEach } from 'vitest';
 import type { RuleInput, ScenarioInput } from '../../src/simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
-import { eventually } from '../faults/live.ts';
 import { dataFolder } from '../support/data-folder.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 
@@ -21,6 +19,7 @@ export interface Rig {
   redrive(order: Json, states?: readonly string[]): Promise<Json>;
   /** Waits until a redrive is in one of these states. */
   until(id: string, states: readonly string[]): Promise<Json>;
+  close(): Promise<void>;
 }
 
 /** Gives up at once, so that calls die when they fail; the quota is no limit. */
@@ -31,20 +30,15 @@ defaults:
 redrive: { velocity: 1 }
 `;
 
-const rigs: Rig[] = [];
-
-afterEach(async () => {
-  for (const { holdfast, simulator } of rigs.splice(0)) {
-    await holdfast.stop();
-    await simulator.close();
-  }
-});
+/** How often a redrive is asked for; tests have a shorter patience of their own. */
+const ASK_MS = 10;
+const TRIES_MAX = 100_000;
 
 /** Everything answers 503 and does nothing. */
 export const DOWN: RuleInput = { fault: { kind: 'status', status: 503, effect: 'none' } };
 
-/** Starts simulator and proxy; both end with the test. */
-export async function startRig(scenario: ScenarioInput = {}, yaml = IMPATIENT): Promise<Rig> {
+/** Starts simulator and proxy. */
+export async function openRig(scenario: ScenarioInput = {}, yaml = IMPATIENT): Promise<Rig> {
   const simulator = await startSimulator({ port: 0, scenario: { quota: { limit: 1_000_000 }, ...scenario } });
   const data = dataFolder();
   const rig: Rig = {
@@ -59,18 +53,18 @@ export async function startRig(scenario: ScenarioInput = {}, yaml = IMPATIENT): 
       return rig.until(json.redrive.id, states);
     },
     until: async (id, states) => {
-      let last: Json = null;
-      await eventually(
-        () => `${states.join(' or ')}: ${JSON.stringify(last)}`,
-        async () => {
-          last = (await rig.api(`GET /api/redrives/${id}`)).json;
-          return states.includes(last.state);
-        },
-      );
-      return last;
+      for (let tries = 0; ; tries += 1) {
+        const { json } = await rig.api(`GET /api/redrives/${id}`);
+        if (states.includes(json.state)) return json;
+        if (tries === TRIES_MAX) throw new Error(`never ${states.join(' or ')}: ${JSON.stringify(json)}`);
+        await new Promise((resolve) => setTimeout(resolve, ASK_MS));
+      }
+    },
+    close: async () => {
+      await rig.holdfast.stop();
+      await simulator.close();
     },
   };
-  rigs.push(rig);
   return rig;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DOWN, startRig } from './redrive-rig.ts';
+import { DOWN } from './redrive-rig.ts';
+import { startRig } from './redrive-tests.ts';
 
 const lead = (n: number) => ({ external_id: `lead-${n}`, email: `lead-${n}@example.com`, name: `Lead ${n}` });
 

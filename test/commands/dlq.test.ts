@@ -1,0 +1,181 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Io } from '../../src/commands/io.ts';
+import { run } from '../../src/commands/program.ts';
+import type { Rig } from '../e2e/redrive-rig.ts';
+import { DOWN } from '../e2e/redrive-rig.ts';
+import { startRig } from '../e2e/redrive-tests.ts';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'holdfast-dlq-'));
+});
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `holdfast dlq …` in this process, beside no terminal unless `terminal` says what it has. */
+async function dlq(args: readonly string[], terminal: Partial<Io> & { columns?: number } = {}): Promise<Ran> {
+  let [out, err] = ['', ''];
+  const { columns, ...rest } = terminal;
+  const isTTY = columns === undefined ? {} : { isTTY: true, columns };
+  const io: Io = {
+    version: 'test',
+    nodeVersion: process.versions.node,
+    env: {},
+    stdout: { write: (text) => void (out += text), ...isTTY },
+    stderr: { write: (text) => void (err += text) },
+    stdoutFd: 1,
+    readFile: (file) => readFileSync(file, 'utf8'),
+    onSignal: () => () => {},
+    onExit: () => {},
+    ...rest,
+  };
+  const code = await run(['dlq', ...args], io);
+  return { code, out, err };
+}
+
+const lead = (n: number) => ({
+  external_id: `lead-${n}`,
+  email: `lead-${n}@example.com`,
+  name: `\u001B[31mLead\u202E ${n}`,
+});
+
+async function rigWithDead(count: number): Promise<{ rig: Rig; at: string[] }> {
+  const rig = await startRig({ rules: [DOWN] });
+  for (let n = 0; n < count; n += 1) await rig.send('POST /contacts', lead(n), 'planted-token');
+  return { rig, at: ['--admin', rig.holdfast.adminUrl] };
+}
+
+describe('dlq', () => {
+  test('lists, groups and shows; JSON for programs; nothing that a terminal would obey', async () => {
+    const { at } = await rigWithDead(3);
+    const listed = await dlq(['list', ...at]);
+    expect(listed.code).toBe(0);
+    expect(listed.out.split('\n')[0]).toMatch(/^ID +STATE +REASON +AGE +CALLS +TRIES +CAUSE/);
+    expect(listed.out.split('\n')).toHaveLength(5);
+    const ids = (await dlq(['list', '--json', ...at])).out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).id as string);
+    expect(ids).toHaveLength(3);
+    expect((await dlq(['groups', ...at])).out).toContain('POST /contacts 503');
+    const shown = await dlq(['show', ids[0] ?? '', ...at]);
+    expect(shown.out).toContain('lead-2@example.com');
+    expect(shown.out).not.toMatch(/[\u001B\u202E]/);
+    expect(listed.out + shown.out).not.toContain('planted-token');
+  });
+
+  test('cuts a table to the terminal’s width, and colours it unless NO_COLOR is set', async () => {
+    const { at } = await rigWithDead(1);
+    const { out } = await dlq(['list', ...at], { columns: 90, env: { NO_COLOR: '1' } });
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(90);
+    expect(out).toContain('…');
+    expect((await dlq(['list', ...at], { columns: 90 })).out).toContain('\u001B[31mdead');
+  });
+
+  test('redrives, tells what came of it, and ends with 0 only when all is home', async () => {
+    const { rig, at } = await rigWithDead(4);
+    const dry = await dlq(['redrive', '--state', 'open', '--dry-run', ...at]);
+    expect(dry.out).toContain('4 rows meant, 4 to run: 4 creates');
+    const failed = await dlq(['redrive', '--state', 'open', ...at]);
+    expect(failed.code).toBe(1);
+    expect(failed.out).toMatch(/is paused: 2 of the first 2 rows failed/);
+    rig.simulator.clearFaults();
+    const id = /redrive (\S+) is/.exec(failed.out)?.[1] ?? '';
+    expect((await dlq(['redrive', '--cancel', id, ...at])).out).toContain('is cancelled');
+    const done = await dlq(['redrive', '--state', 'open', ...at]);
+    expect(done).toMatchObject({ code: 0, err: '' });
+    expect(done.out).toContain('4 rows: 4 succeeded');
+    expect((await dlq(['redrive', 'nobody', ...at])).code).toBe(1);
+    expect((await dlq(['redrive', '--endpoint', 'POST /nowhere', ...at])).out).toContain('0 rows meant');
+    expect((await dlq(['redrive', '--state', 'opn', ...at])).code).toBe(2);
+  });
+
+  test('edits by --set, by file and in the editor; an edit that breaks JSON loses nothing', async () => {
+    const { rig, at } = await rigWithDead(1);
+    rig.simulator.clearFaults();
+    const [id = ''] = (await dlq(['list', '--json', ...at])).out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).id as string);
+    const kept = path.join(folder, 'kept.json');
+    const edit: NonNullable<Io['edit']> = (text) => Promise.resolve({ text: `${text},`, file: kept, drop: () => {} });
+    const broken = await dlq(['edit', id, ...at], { edit });
+    expect(broken.code).not.toBe(0);
+    expect(broken.err).toContain(`Your text is in ${kept}`);
+    const unchanged = await dlq(['edit', id, ...at], {
+      edit: (text) => Promise.resolve({ text, file: kept, drop: () => {} }),
+    });
+    expect(unchanged).toMatchObject({ code: 1, err: 'holdfast: nothing was changed\n' });
+    const set = await dlq([
+      'edit',
+      id,
+      '--set',
+      'name=Ada',
+      '--set',
+      'custom_attributes.plan="pro"',
+      '--redrive',
+      ...at,
+    ]);
+    expect(set).toMatchObject({ code: 0 });
+    expect(rig.simulator.stats().effects).toBe(1);
+    expect((await dlq(['show', id, ...at])).code).toBe(0);
+    expect((await dlq(['edit', id, '--set', 'name', ...at])).code).toBe(2);
+    expect((await dlq(['edit', 'nobody', '--set', 'a=1', ...at])).code).toBe(1);
+  });
+
+  test('asks before it discards many or purges; without a terminal it wants --yes', async () => {
+    const { at } = await rigWithDead(3);
+    expect((await dlq(['discard', '--state', 'open', ...at])).code).toBe(2);
+    expect((await dlq(['discard', ...at])).code).toBe(2);
+    const asked: string[] = [];
+    const ask = (question: string): Promise<string> => Promise.resolve((asked.push(question), 'n'));
+    expect((await dlq(['purge', '--state', 'all', ...at], { ask })).out).toBe('nothing purged\n');
+    expect(asked[0]).toMatch(/^Delete 3 dead letters .* for good/);
+    expect((await dlq(['discard', '--state', 'open', '--yes', ...at])).out).toBe('discarded 3 dead letters\n');
+    expect((await dlq(['purge', '--match', 'lead-1@', '--yes', ...at])).out).toBe('purged 1 dead letter\n');
+    expect((await dlq(['purge', '--match', 'lead-1@', '--yes', ...at])).out).toBe('nothing to purge\n');
+  });
+
+  test('works on the data directory when nobody runs, moves rows to another ledger, and sends nothing there', async () => {
+    const { rig, at } = await rigWithDead(3);
+    const file = path.join(folder, 'dead.ndjson');
+    const here = ['--data', rig.data];
+    expect((await dlq(['list', ...here])).err).toContain('Another process uses the ledger');
+    expect((await dlq(['export', ...at])).out).not.toContain('lead-1@example.com');
+    expect((await dlq(['export', file, '--with-bodies', ...at])).err).toContain('3 dead letters in');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readFileSync(file, 'utf8')).not.toContain('planted-token');
+    expect((await dlq(['export', file, ...at])).code).toBe(1);
+    expect((await dlq(['purge', '--state', 'all', '--yes', ...at])).code).toBe(0);
+
+    await rig.holdfast.stop();
+    expect((await dlq(['list', ...here])).err).toContain('no dead letters');
+    writeFileSync(file, `${readFileSync(file, 'utf8')}{"id": 1}\nno json\n`);
+    const imported = await dlq(['import', file, ...here]);
+    expect(imported).toMatchObject({ code: 1, out: 'imported 3 dead letters, 0 known already, 2 refused\n' });
+    expect((await dlq(['import', file, ...here])).out).toContain('3 known already');
+    expect((await dlq(['redrive', '--state', 'open', '--dry-run', ...here])).out).toContain('3 to run');
+    expect((await dlq(['redrive', '--state', 'open', ...here])).err).toContain('start holdfast serve');
+    const nowhere = path.join(folder, 'nothing');
+    expect((await dlq(['list', '--data', nowhere])).err).toContain('there is no ledger');
+    expect(existsSync(nowhere)).toBe(false);
+  });
+
+  test('says in one line what is wrong', async () => {
+    const away = await dlq(['list', '--admin', '127.0.0.1:1']);
+    expect(away).toMatchObject({ code: 1, out: '' });
+    expect(away.err).toBe('holdfast: no instance answers at http://127.0.0.1:1; start one, or give --data\n');
+    expect((await dlq(['lst'])).code).toBe(2);
+    expect((await dlq(['list', '--limit', '0', '--admin', '127.0.0.1:1'])).code).not.toBe(0);
+  });
+});
