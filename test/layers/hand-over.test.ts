@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
+import type { Operation } from '../../src/core/operation.ts';
 import { exchangeOfOperation } from '../../src/core/operation-exchange.ts';
 import type { Answered, Outcome } from '../../src/core/outcome.ts';
 import { handOver } from '../../src/layers/hand-over.ts';
@@ -272,5 +273,46 @@ describe('§8: a run of the queue', () => {
     await given;
     expect(await r.service(keyed('k', ASYNC))).toMatchObject({ from: 'replay', status: 200 });
     expect(r.wire.calls).toHaveLength(1);
+  });
+});
+
+describe('§7: a lost create of a caller that left, behind a lagging index', () => {
+  const search = { reconcile: [{ kind: 'search', resendIfAbsent: 900_000 }] as never };
+
+  async function lostCreate(r: ReturnType<typeof rig>) {
+    const x = create({ rules: search });
+    const given = r.service(x);
+    await r.clock.settle();
+    answer(r.wire.last, lost());
+    await given;
+    x.onDelivered?.(true);
+    return r.store.rows()[0] as Operation;
+  }
+
+  const lookAt = (r: ReturnType<typeof rig>, stored: Operation) => {
+    const again = { id: 'run', nowMs: r.clock.now(), deadlineAtMs: r.clock.now() + 1000, priority: 7, lookOnly: false };
+    const x = exchangeOfOperation(stored, { policy: policy(search), params: {} }, again);
+    x.queue = { createdAtMs: stored.createdAtMs, stage: 'look' };
+    void r.idempotency.resume(x, () => Promise.resolve(breakerOpen));
+    return x.operation?.doubt?.lookOnly;
+  };
+
+  it('is looked for a quarter of an hour later, and may be sent then', async () => {
+    const r = rig();
+    const stored = await lostCreate(r);
+    expect(stored).toMatchObject({ state: 'unknown', handedOver: false, dueAtMs: (stored.sentAtMs ?? 0) + 900_000 });
+    await r.clock.advance(900_000);
+    expect(lookAt(r, stored)).toBe(false);
+  });
+
+  it('is only looked for when an equal call came after its hold had ended', async () => {
+    const r = rig();
+    const stored = await lostCreate(r);
+    await r.clock.advance(900_000);
+    const equal = r.service(create({ rules: search }));
+    await r.clock.settle();
+    answer(r.wire.last, created());
+    await equal;
+    expect(lookAt(r, stored)).toBe(true);
   });
 });
