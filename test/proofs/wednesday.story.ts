@@ -29,13 +29,21 @@ function isBad(n: number): boolean {
   return n % 10 === 3;
 }
 
+function lead(n: number) {
+  return isBad(n)
+    ? { name: `Lead ${n}` }
+    : { name: `Lead ${n}`, external_id: `lead-${n}`, email: `lead-${n}@example.com` };
+}
+
+function bad(from: number, to: number): number {
+  return Array.from({ length: to - from }, (_, i) => from + i).filter(isBad).length;
+}
+
 /** Tells it with so many leads, a multiple of 20. */
 export async function wednesday(leads: number): Promise<Wednesday> {
   const rig = await openRig({}, CONFIG);
   // Or it would be a fourth cause: that is the next story.
   await rig.api('POST /api/breakers/POST%20%2Fcontacts/close');
-  const lead = (n: number) =>
-    isBad(n) ? { name: `Lead ${n}` } : { name: `Lead ${n}`, external_id: `lead-${n}`, email: `lead-${n}@example.com` };
   let done = 0;
   const night = async (from: number, to: number, token: string): Promise<void> => {
     await inParallel(to - from, AT_ONCE, async (i) => {
@@ -55,8 +63,6 @@ export async function wednesday(leads: number): Promise<Wednesday> {
 
   const evening = (await rig.api('GET /api/dead-letters/groups')).json.groups as Json[];
   const dead = evening.reduce((sum, { calls }) => sum + Number(calls), 0);
-  const bad = (from: number, to: number): number =>
-    Array.from({ length: to - from }, (_, i) => from + i).filter(isBad).length;
   await morning(rig, lead);
   const { effects, duplicates } = rig.simulator.stats();
   const left = (await rig.api('GET /api/dead-letters/groups')).json.groups as Json[];
