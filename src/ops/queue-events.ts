@@ -3,7 +3,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Exchange } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { QueueStore } from '../core/queue-store.ts';
+import type { QueueDepth, QueueStore } from '../core/queue-store.ts';
 import type { Log } from './log.ts';
 
 const registers: Registry[] = [];
@@ -45,22 +45,33 @@ export class QueueEvents {
   }
 }
 
-/** Gauges over the store. When that cannot be read, they keep their last value. */
+/** Gauges over the store, which one scrape asks once. When that cannot be read, they keep their last value. */
 function declareGauges(registry: Registry, store: Pick<QueueStore, 'queueDepth'>, wall: () => number): void {
-  const age = new Gauge({
-    name: 'holdfast_queue_oldest_age_seconds',
-    help: 'Time since the oldest call in the durable queue was handed over.',
-    registers,
-  });
+  let reading: Promise<QueueDepth | null> | null = null;
+  const read = (): Promise<QueueDepth | null> => {
+    reading ??= store
+      .queueDepth()
+      .catch(() => null)
+      .finally(() => (reading = null));
+    return reading;
+  };
   const depth = new Gauge({
     name: 'holdfast_queue_depth',
     help: 'Handed-over calls that wait in the durable queue.',
     registers,
     async collect() {
-      const found = await store.queueDepth().catch(() => null);
+      const found = await read();
+      if (found !== null) this.set(found.rows);
+    },
+  });
+  const age = new Gauge({
+    name: 'holdfast_queue_oldest_age_seconds',
+    help: 'Time since the oldest call in the durable queue was handed over.',
+    registers,
+    async collect() {
+      const found = await read();
       if (found === null) return;
-      this.set(found.rows);
-      age.set(found.oldestAtMs === null ? 0 : Math.max(wall() - found.oldestAtMs, 0) / 1000);
+      this.set(found.oldestAtMs === null ? 0 : Math.max(wall() - found.oldestAtMs, 0) / 1000);
     },
   });
   registry.registerMetric(depth);

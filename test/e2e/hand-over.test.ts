@@ -206,8 +206,9 @@ test('the depth and the age of the queue are told', async () => {
   await start([], 'version: 1\n');
   await fetch(`${holdfast.adminUrl}/api/breakers/${encodeURIComponent('POST /contacts')}/open`, { method: 'POST' });
   await handOver(1);
+  await ask('GET', '/admins');
   const metrics = await (await fetch(`${holdfast.adminUrl}/metrics`)).text();
   expect(metrics).toMatch(/^holdfast_queue_depth 1$/m);
-  expect(metrics).toMatch(/^holdfast_queue_oldest_age_seconds \d/m);
-  expect(simulator.requests()).toHaveLength(0);
+  expect(metrics).toMatch(/^holdfast_queue_oldest_age_seconds \d+\.\d/m);
+  expect(simulator.effects()).toHaveLength(0);
 });
