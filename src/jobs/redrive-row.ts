@@ -33,8 +33,9 @@ export interface RedriveRowParts {
 export interface TakenRow {
   readonly row: RedriveRow;
   readonly operation: Operation;
-  readonly exchange: Exchange;
-  readonly precaution: boolean;
+  exchange: Exchange;
+  /** Nothing of it was sent before; it is looked for all the same, because it is old. */
+  precaution: boolean;
 }
 
 /** What became of a row. */
@@ -48,8 +49,11 @@ export interface RowLater {
   /** For people. */
   readonly why: string;
   readonly afterMs: number;
+  /** The others need not wait: recovery, a caller or another redrive runs this one. */
+  readonly aside: boolean;
 }
 
+const ELSEWHERE: RowLater = { why: 'somebody else runs it', afterMs: 1000, aside: true };
 /** Behind every live call. */
 const PRIORITY = 7;
 const RECORD_AGAIN_MS = 1000;
@@ -71,7 +75,7 @@ export class RedriveRows {
   }
 
   /** The operation of a row that wants to be tried, or the end of one that does not. */
-  async look(row: RedriveRow): Promise<Operation | RowEnd> {
+  async look(row: RedriveRow): Promise<Operation | RowEnd | RowLater> {
     const operation = await this.#parts.store.get(row.operation);
     if (operation === null) return this.#pass(row, 'skipped', 'is gone');
     const { state, redriveId, reason } = operation;
@@ -79,6 +83,7 @@ export class RedriveRows {
       // Tried before a crash, which took the note of it.
       if (state === 'succeeded' || state === 'dead' || state === 'unknown') return this.#pass(row, state, reason);
     }
+    if (state === 'sent' || state === 'redriving') return ELSEWHERE;
     const { redrive } = this.#parts.settings();
     const nowMs = this.#clock.wall();
     const plan = planRow(operation, { force: this.#redrive.force, maxAgeMs: redrive.maxAgeMs, nowMs });
@@ -87,12 +92,12 @@ export class RedriveRows {
     return operation;
   }
 
-  /** Takes a row; its end when somebody else was first. */
-  async take(row: RedriveRow, operation: Operation): Promise<TakenRow | RowEnd> {
+  /** Takes a row, unless somebody else was first. */
+  async take(row: RedriveRow, operation: Operation): Promise<TakenRow | RowLater> {
     const { id, state } = operation;
     const change = { state: 'redriving', updatedAtMs: this.#clock.wall(), redriveId: this.#redrive.id } as const;
     const taken = await this.#parts.store.change(id, change, [state]);
-    if (!taken) return this.#pass(row, 'skipped', 'somebody else runs it');
+    if (!taken) return ELSEWHERE;
     const match = this.#match(operation);
     const precaution = this.#wantsLook(operation, match);
     return { row, operation, precaution, exchange: this.#exchangeOf(operation, match, precaution) };
@@ -100,9 +105,14 @@ export class RedriveRows {
 
   /** Tries it. */
   async run(taken: TakenRow): Promise<RowEnd | RowLater> {
-    const { exchange, operation, precaution } = taken;
-    const early = await this.#parts.enter(exchange);
-    const outcome = (await early.settled) ?? early;
+    const { operation } = taken;
+    let outcome = await this.#enter(taken.exchange);
+    if (taken.precaution && couldNotLook(taken.exchange, outcome)) {
+      taken.precaution = false;
+      taken.exchange = this.#exchangeOf(operation, this.#match(operation), false);
+      outcome = await this.#enter(taken.exchange);
+    }
+    const { exchange, precaution } = taken;
     const nowMs = this.#clock.wall();
     const answer = this.#answerOf(outcome);
     const isUntouched = exchange.attempts.length === operation.attempts.length;
@@ -116,6 +126,11 @@ export class RedriveRows {
     const ending = rowEnding(exchange, outcome, { operation, precaution, nowMs, answer, answerId });
     await this.#record(taken, ending, nowMs);
     return ending;
+  }
+
+  async #enter(exchange: Exchange): Promise<Outcome> {
+    const early = await this.#parts.enter(exchange);
+    return (await early.settled) ?? early;
   }
 
   /** One commit. It is sent and over: nobody but this knows the ending, so a store that fails is tried again. */
@@ -135,6 +150,11 @@ export class RedriveRows {
     }
   }
 
+  /** Gives up a row that somebody else runs, and never ends. */
+  giveUp(row: RedriveRow): Promise<RowEnd> {
+    return this.#pass(row, 'skipped', ELSEWHERE.why);
+  }
+
   async #pass(row: RedriveRow, result: RowResult, detail: string): Promise<RowEnd> {
     await this.#settle(row, result, detail, this.#clock.wall());
     return { result, failed: null };
@@ -152,7 +172,7 @@ export class RedriveRows {
   /** Of an old create nobody knows what was done about it meanwhile: where something can be seen, it is looked first. */
   #wantsLook({ operationClass, effect, createdAtMs }: Operation, { policy }: EndpointMatch): boolean {
     const isOld = this.#clock.wall() - createdAtMs > policy.idempotency.ttlMs;
-    return isOld && operationClass === 'create' && effect === 'none' && isDetectable(policy);
+    return !this.#redrive.force && isOld && operationClass === 'create' && effect === 'none' && isDetectable(policy);
   }
 
   #exchangeOf(operation: Operation, match: EndpointMatch, precaution: boolean): Exchange {
@@ -193,13 +213,18 @@ export class RedriveRows {
   }
 }
 
+/** No recipe speaks of this request: there is nothing to see, and nothing of it was ever sent. */
+function couldNotLook({ looks, cancel }: Exchange, outcome: Outcome): boolean {
+  return outcome.kind === 'refused' && outcome.by === 'reconcile' && looks.length === 0 && !cancel.aborted;
+}
+
 /** Nothing was sent, and that is no fault of the row: an open breaker, no quota in time, too much in flight, a stop. */
 function laterOf({ cancel }: Exchange, outcome: Outcome): RowLater | null {
   if (outcome.verdict.class === 'ok') return null;
-  if (cancel.reason === 'shutdown') return { why: 'the process stops', afterMs: 0 };
+  if (cancel.reason === 'shutdown') return { why: 'the process stops', afterMs: 0, aside: false };
   if (outcome.kind !== 'refused' || outcome.retryAfterMs === null || outcome.by === 'deadline') return null;
   const afterMs = Math.min(Math.max(outcome.retryAfterMs, LATER_LEAST_MS), LATER_MOST_MS);
-  return { why: `waits: ${outcome.verdict.reason}`, afterMs };
+  return { why: `waits: ${outcome.verdict.reason}`, afterMs, aside: false };
 }
 
 const LATER_LEAST_MS = 100;

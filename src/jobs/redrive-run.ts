@@ -29,6 +29,9 @@ export interface RedriveRunParts extends RedriveRowParts {
 
 const AT_ONCE_MAX = 16;
 const PAGE = 200;
+/** Between two looks at the rows that somebody else runs, and how many there are: longer than any call lasts. */
+const ASIDE_MS = 1000;
+const ASIDE_ROUNDS_MAX = 300;
 /** Rows that may go together after a pause of the event loop, so that the rate is kept. */
 const BURST_MS = 200;
 
@@ -44,6 +47,9 @@ export class RedriveRun {
   readonly #running = new Map<TakenRow, string | null>();
   #page: RedriveRow[] = [];
   #afterN = 0;
+  /** Rows that somebody else runs: what became of them is asked last. */
+  readonly #aside: RedriveRow[] = [];
+  #asideRounds = 0;
   /** Monotonic ms: when the next row may go. */
   #freeAtMs = 0;
   #wake: () => void = () => {};
@@ -124,8 +130,13 @@ export class RedriveRun {
     const rows = new RedriveRows(this.#parts, this.#clock, this.#head, this.#credential);
     const found = await rows.look(row);
     if ('result' in found) return this.#ended(row, found);
-    const taken = await rows.take(row, found);
-    if ('result' in taken) return this.#ended(row, taken);
+    const taken = 'aside' in found ? found : await rows.take(row, found);
+    if ('aside' in taken) {
+      if (this.#asideRounds > ASIDE_ROUNDS_MAX) return this.#ended(row, await rows.giveUp(row));
+      this.#drop(row);
+      this.#aside.push(row);
+      return;
+    }
     const resource = resourceOf(taken.exchange);
     while (this.#isBusy(resource)) await this.#wait(Infinity);
     this.#spend(taken.exchange.credentialRef);
@@ -194,6 +205,11 @@ export class RedriveRun {
   async #next(): Promise<RedriveRow | null> {
     if (this.#page.length === 0) {
       this.#page = [...(await this.#parts.redrives.rows(this.#head.id, this.#afterN, PAGE, true))];
+    }
+    if (this.#page.length === 0 && this.#aside.length > 0) {
+      this.#page = this.#aside.splice(0);
+      this.#asideRounds += 1;
+      this.#freeAtMs = Math.max(this.#freeAtMs, this.#clock.now() + ASIDE_MS);
     }
     return this.#page[0] ?? null;
   }

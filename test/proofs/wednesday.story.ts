@@ -29,13 +29,12 @@ function isBad(n: number): boolean {
   return n % 10 === 3;
 }
 
-function lead(n: number) {
-  return isBad(n)
-    ? { name: `Lead ${n}` }
-    : { name: `Lead ${n}`, external_id: `lead-${n}`, email: `lead-${n}@example.com` };
+function lead(n: number): { readonly name: string; readonly external_id?: string; readonly email?: string } {
+  const name = `Lead ${n}`;
+  return isBad(n) ? { name } : { name, external_id: `lead-${n}`, email: `lead-${n}@example.com` };
 }
 
-function bad(from: number, to: number): number {
+function badIn(from: number, to: number): number {
   return Array.from({ length: to - from }, (_, i) => from + i).filter(isBad).length;
 }
 
@@ -63,7 +62,7 @@ export async function wednesday(leads: number): Promise<Wednesday> {
 
   const evening = (await rig.api('GET /api/dead-letters/groups')).json.groups as Json[];
   const dead = evening.reduce((sum, { calls }) => sum + Number(calls), 0);
-  await morning(rig, lead);
+  await morning(rig);
   const { effects, duplicates } = rig.simulator.stats();
   const left = (await rig.api('GET /api/dead-letters/groups')).json.groups as Json[];
   await rig.close();
@@ -72,7 +71,7 @@ export async function wednesday(leads: number): Promise<Wednesday> {
     done,
     dead,
     groups: evening.map(({ label, rows }): [string, number] => [String(label), Number(rows)]),
-    expected: { outage: 4 * part, bad: bad(0, 8 * part) + bad(12 * part, 17 * part), revoked: 3 * part },
+    expected: { outage: 4 * part, bad: badIn(0, 8 * part) + badIn(12 * part, 17 * part), revoked: 3 * part },
     home: effects,
     duplicates,
     openInTheEnd: left.reduce((sum, { rows }) => sum + Number(rows), 0),
@@ -80,7 +79,7 @@ export async function wednesday(leads: number): Promise<Wednesday> {
 }
 
 /** The upstream is well, the token is replaced, the data is put right. */
-async function morning(rig: Rig, lead: (n: number) => { name: string }): Promise<void> {
+async function morning(rig: Rig): Promise<void> {
   const groups = (await rig.api('GET /api/dead-letters/groups')).json.groups as Json[];
   const causeOf = (part: string): string => groups.find(({ label }) => String(label).includes(part))?.cause;
   await whole(rig, { filter: { cause: causeOf('503') } });
