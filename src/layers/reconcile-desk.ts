@@ -27,8 +27,8 @@ export class Desk {
   readonly #store: Pick<Store, 'claimed'>;
   readonly #live = new Set<Exchange>();
   readonly #sought = new Set<Exchange>();
-  /** Scope, endpoint and id of objects that are somebody's answer, oldest first. */
-  readonly #claims = new Set<string>();
+  /** Scope, endpoint and id of objects that are somebody's answer, and whose, oldest first. */
+  readonly #claims = new Map<string, string>();
   readonly #waiting: (() => void)[] = [];
   #looking = 0;
 
@@ -59,7 +59,7 @@ export class Desk {
     let onWire = 0;
     let sought = 1;
     for (const each of this.#live) {
-      if (each === exchange || !areTwins(each, exchange)) continue;
+      if (each === exchange || holderOf(each) === holderOf(exchange) || !areTwins(each, exchange)) continue;
       if (this.#sought.has(each)) sought += 1;
       else if (each.operation !== null && each.operation.sentAtMs !== null) onWire += 1;
     }
@@ -74,14 +74,15 @@ export class Desk {
 
   /** Whether it is known here as the answer of another one. */
   isClaimed(exchange: Exchange, id: string | null): boolean {
-    return id !== null && this.#claims.has(claimOf(exchange, id));
+    const holder = id === null ? undefined : this.#claims.get(claimOf(exchange, id));
+    return holder !== undefined && holder !== holderOf(exchange);
   }
 
   claim(exchange: Exchange, id: string | null): void {
     if (id === null) return;
-    this.#claims.add(claimOf(exchange, id));
+    this.#claims.set(claimOf(exchange, id), holderOf(exchange));
     if (this.#claims.size <= CLAIMS_MAX) return;
-    for (const oldest of this.#claims) {
+    for (const oldest of this.#claims.keys()) {
       this.#claims.delete(oldest);
       break;
     }
@@ -104,6 +105,11 @@ export class Desk {
       else next();
     }
   }
+}
+
+/** The operation: recovery and a redrive, or a caller, may look for one at the same time, and find the same. */
+function holderOf({ id, operation }: Exchange): string {
+  return operation?.id ?? id;
 }
 
 function claimOf({ scope, policy }: Exchange, id: string): string {
