@@ -64,7 +64,8 @@ export async function killRedrive(rows: number, killAt: readonly number[], limit
     await until(() => now.state === 'done');
     const answered = new Map<string, number>();
     for (const { n, operation, bodyHash, status } of simulator.requests()) {
-      if (n > before && operation === 'POST /contacts' && status === 200) answered.set(bodyHash, (answered.get(bodyHash) ?? 0) + 1);
+      if (n > before && operation === 'POST /contacts' && status === 200)
+        answered.set(bodyHash, (answered.get(bodyHash) ?? 0) + 1);
     }
     const { effects, duplicates } = simulator.stats();
     return {
