@@ -4,7 +4,7 @@
  * the ledger says how far it came. What ends it, its new state and its result, is one commit.
  */
 
-import type { Exchange } from '../core/exchange.ts';
+import type { AttemptRecord, Exchange } from '../core/exchange.ts';
 import type { Operation, StoredAnswer } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
@@ -115,11 +115,14 @@ export class RedriveRows {
     const { exchange, precaution } = taken;
     const nowMs = this.#clock.wall();
     const answer = this.#answerOf(outcome);
-    const isUntouched = exchange.attempts.length === operation.attempts.length;
-    const later = isUntouched ? laterOf(exchange, outcome) : null;
+    const attempts = exchange.attempts.slice(operation.attempts.length);
+    const later = laterOf(exchange, outcome, attempts);
     if (later !== null) {
       const state = operation.state === 'superseded' ? 'superseded' : stateBefore(operation);
-      await this.#parts.store.change(operation.id, { state, updatedAtMs: operation.updatedAtMs });
+      // As it was, or it would look as if this redrive had tried it.
+      const { effect, reason, sentAtMs, redriveId, updatedAtMs } = operation;
+      const before = { state, effect, reason, sentAtMs, redriveId, updatedAtMs, attempts } as const;
+      await this.#parts.store.change(operation.id, before);
       return later;
     }
     const answerId = idIn(answer, exchange.policy.answerId);
@@ -218,13 +221,20 @@ function couldNotLook({ looks, cancel }: Exchange, outcome: Outcome): boolean {
   return outcome.kind === 'refused' && outcome.by === 'reconcile' && looks.length === 0 && !cancel.aborted;
 }
 
-/** Nothing was sent, and that is no fault of the row: an open breaker, no quota in time, too much in flight, a stop. */
-function laterOf({ cancel }: Exchange, outcome: Outcome): RowLater | null {
-  if (outcome.verdict.class === 'ok') return null;
+/** Nothing was applied, and that is no fault of the row: an open breaker, no quota, too much in flight, a stop. */
+function laterOf({ cancel }: Exchange, outcome: Outcome, attempts: readonly AttemptRecord[]): RowLater | null {
+  const { verdict } = outcome;
+  if (verdict.class === 'throttled' && attempts.every(({ effect }) => effect === 'none')) {
+    return { why: `waits: ${verdict.reason}`, afterMs: laterMs(verdict.retryAfterMs ?? LATER_MOST_MS), aside: false };
+  }
+  if (verdict.class === 'ok' || attempts.length > 0) return null;
   if (cancel.reason === 'shutdown') return { why: 'the process stops', afterMs: 0, aside: false };
   if (outcome.kind !== 'refused' || outcome.retryAfterMs === null || outcome.by === 'deadline') return null;
-  const afterMs = Math.min(Math.max(outcome.retryAfterMs, LATER_LEAST_MS), LATER_MOST_MS);
-  return { why: `waits: ${outcome.verdict.reason}`, afterMs, aside: false };
+  return { why: `waits: ${verdict.reason}`, afterMs: laterMs(outcome.retryAfterMs), aside: false };
+}
+
+function laterMs(ms: number): number {
+  return Math.min(Math.max(ms, LATER_LEAST_MS), LATER_MOST_MS);
 }
 
 const LATER_LEAST_MS = 100;

@@ -70,6 +70,17 @@ describe('§9: redrive is safe by construction', () => {
     expect((await rig.until(redrive.id, ['running'])).pending).toBe(3);
     expect(await letters(rig, 'dead')).toHaveLength(3);
   });
+
+  test('a 429 costs a row nothing: it goes again when the quota is back', async () => {
+    const rig = await startRig({ rules: [DOWN] });
+    for (let n = 0; n < 3; n += 1)
+      await rig.send('POST /contacts', { external_id: `l${n}`, email: `l${n}@example.com` });
+    rig.simulator.clearFaults();
+    rig.simulator.fault({ times: 1, fault: { kind: 'status', status: 429, retry_after: '1s', effect: 'none' } });
+    const done = await rig.redrive({ filter: { state: 'open' } });
+    expect(done.results).toMatchObject({ succeeded: 3, dead: 0 });
+    expect(rig.simulator.requests().map(({ status }) => status)).toEqual([503, 503, 503, 429, 200, 200, 200]);
+  });
 });
 
 let imported = 0;
