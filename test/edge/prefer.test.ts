@@ -19,6 +19,7 @@ describe('Prefer (RFC 7240)', () => {
     ['foo="a\\", respond-async', false, null],
     ['', false, null],
     [', ,;=', false, null],
+    [' respond-async ; a=1 , \twait =\t"7" ', true, 7000],
   ])('%s', (value, respondAsync, waitMs) => {
     expect(parsePrefer(value)).toEqual({ respondAsync, waitMs });
   });
@@ -26,6 +27,14 @@ describe('Prefer (RFC 7240)', () => {
   it('is a wish only with respond-async', () => {
     expect(handOverWish(parsePrefer('wait=10'))).toBeNull();
     expect(handOverWish(parsePrefer('wait=10, respond-async'))).toEqual({ waitMs: 10_000 });
+  });
+
+  it('takes time linear in its length: whoever knows no credential can send one', () => {
+    const space = ' '.repeat(16_000);
+    const startedAtMs = performance.now();
+    for (const value of [`a${space}(`, `a=${space}(`, `a${space}=${space}(`, `${space}(`]) parsePrefer(value);
+    // Backtracking took more than a second.
+    expect(performance.now() - startedAtMs).toBeLessThan(200);
   });
 
   test.prop([fc.string({ size: 'large' })])('is never an error, whatever it holds', (value) => {
