@@ -84,7 +84,7 @@ export interface Success {
   /** Null when nothing tells its object apart. */
   readonly naturalKey: string | null;
   readonly identity: string;
-  /** Epoch ms of its first send: what died later is not older than it, and is not superseded by natural key. */
+  /** Epoch ms of its first send or, of an idempotent write, of its wish: what died later is not superseded by natural key. */
   readonly sentAtMs: number;
   /** Epoch ms. */
   readonly nowMs: number;

@@ -173,6 +173,8 @@ export interface OperationRun {
   readonly doubt: Doubt | null;
   /** Under which it is found again; left out while another call runs it. */
   readonly names?: RunNames;
+  /** Epoch ms: when its caller asked for it; left out when that is the caller of this exchange. */
+  readonly askedAtMs?: number;
 }
 
 /** What an earlier run left behind. */

@@ -60,6 +60,7 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
       fingerprint: operation.fingerprint,
       identity: operation.identity,
     },
+    askedAtMs: operation.createdAtMs,
   };
   return exchange;
 }

@@ -57,30 +57,34 @@ function shapeOf(value: unknown, depth: number): unknown {
 
 /**
  * How many dead letters there are, as far as is known without asking the store: what successes look at, nearly all of which
- * meet none. Counts run high between two refreshes and never low, so that none is overlooked.
+ * meet none. An endpoint may be in it for one refresh too many and never too few, so that no row is overlooked.
  */
 export class DeadTally {
   #counts: readonly DeadCount[] = [];
-  /** Rows that a success may make needless, by endpoint; null until the store was asked. */
-  #open: Map<string, number> | null = null;
+  /** Endpoints with rows that a success may make needless; null until the store was asked. */
+  #open: Set<string> | null = null;
+  /** Endpoints with rows that are announced since the last refresh: its count may be older than they are. */
+  #added = new Set<string>();
 
   /** Takes what the store counted. */
   refresh(counts: readonly DeadCount[]): void {
     this.#counts = counts;
-    this.#open = new Map();
+    this.#open = this.#added;
+    this.#added = new Set();
     for (const { endpoint, state, rows } of counts) {
-      if (state !== 'discarded' && state !== 'superseded' && state !== 'succeeded') this.#add(endpoint, rows);
+      if (rows > 0 && state !== 'discarded' && state !== 'superseded' && state !== 'succeeded')
+        this.#open.add(endpoint);
     }
   }
 
-  /** One more. */
+  /** One more, or one that is about to be written. */
   added(endpoint: string): void {
-    this.#add(endpoint, 1);
+    this.#added.add(endpoint);
   }
 
   /** Whether the store has to be asked. */
   mayHave(endpoint: string): boolean {
-    return this.#open === null || (this.#open.get(endpoint) ?? 0) > 0;
+    return this.#open === null || this.#open.has(endpoint) || this.#added.has(endpoint);
   }
 
   /** Rows and bytes by state, as of the last refresh. */
@@ -91,9 +95,5 @@ export class DeadTally {
       states.set(state, { rows: sum.rows + rows, bytes: sum.bytes + bytes });
     }
     return states;
-  }
-
-  #add(endpoint: string, rows: number): void {
-    this.#open?.set(endpoint, (this.#open.get(endpoint) ?? 0) + rows);
   }
 }

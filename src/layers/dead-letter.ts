@@ -53,12 +53,17 @@ function ended(parts: DeadLetterParts, exchange: Exchange, outcome: Outcome): Ou
   }
   // What the queue tries again is not lost yet.
   if (goesOn(exchange, outcome, endingOf(exchange, outcome), parts.clock.wall())) return outcome;
-  const isGone = exchange.cancel.aborted && exchange.cancel.reason === 'client_gone';
-  const reason = deadReason(exchange, outcome, exchange.unattended || isGone ? 'nobody' : 'caller');
+  const reason = deadReason(exchange, outcome, hasCaller(exchange) ? 'caller' : 'nobody');
   if (reason === null) return outcome;
   const kept = keep(parts, exchange, outcome, reason).then(() => outcome);
   // The call is cut: the deadline must not take what is only being written down for an attempt that still runs.
   return exchange.cancel.aborted && exchange.cancel.reason !== 'shutdown' ? { ...outcome, settled: kept } : kept;
+}
+
+/** Somebody hears of the true ending. Whoever was handed a 202, or is about to be, does not. */
+function hasCaller({ unattended, cancel, queue }: Exchange): boolean {
+  if (unattended || queue?.stage === 'accepted') return false;
+  return queue === null ? cancel.reason !== 'client_gone' : !cancel.aborted;
 }
 
 async function keep(
@@ -102,7 +107,7 @@ async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<vo
   try {
     const names = await namesOf(exchange);
     const nowMs = parts.clock.wall();
-    const { operation, attempts, policy, scope } = exchange;
+    const { operation, policy, scope } = exchange;
     const id = operation?.id ?? exchange.id;
     const done = await parts.store.supersede({
       id,
@@ -111,13 +116,25 @@ async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<vo
       keyHash: names.keyHash,
       naturalKey: await naturalKey(exchange, names),
       identity: names.identity,
-      sentAtMs: operation?.sentAtMs ?? attempts[0]?.startedAtMs ?? nowMs,
+      sentAtMs: await wantedSinceMs(exchange, parts.clock),
       nowMs,
     });
     if (done.superseded !== null || done.maybe !== null) parts.events.deadLetters.superseded(exchange, id, done);
   } catch (error) {
     parts.events.deadLetters.notAsked(error);
   }
+}
+
+/**
+ * What died later than this is newer. The age of an idempotent write is that of its wish: one that waited for its turn, in
+ * the queue or in a redrive, says nothing about what was asked for meanwhile. Whatever made a guarded create, it is there.
+ */
+async function wantedSinceMs(exchange: Exchange, clock: Clock): Promise<number> {
+  const { operation, attempts, receivedAtMs } = exchange;
+  const nowMs = clock.wall();
+  const firstSentAtMs = operation?.sentAtMs ?? attempts[0]?.startedAtMs ?? nowMs;
+  if ((await operationClassOf(exchange)) === 'create') return firstSentAtMs;
+  return Math.min(firstSentAtMs, operation?.askedAtMs ?? nowMs - Math.round(clock.now() - receivedAtMs));
 }
 
 async function namesOf(exchange: Exchange): Promise<RunNames> {

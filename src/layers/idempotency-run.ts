@@ -107,6 +107,7 @@ export class LiveRun implements HeldRun {
       sentAtMs: earlier?.sentAtMs ?? null,
       doubt: earlier?.doubt ?? null,
       names,
+      ...(earlier === null ? {} : { askedAtMs: earlier.createdAtMs }),
     };
     if (earlier === null) {
       exchange.beforeSend = () => this.#putSent();

@@ -12,6 +12,8 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 
 const PERMANENT = (): Outcome =>
   answered(422, { verdict: verdict({ class: 'permanent', reason: 'parameter_invalid', effect: 'none' }) });
+const NEVER = (): Outcome =>
+  answered(404, { verdict: verdict({ class: 'permanent', effect: 'none', deadLetter: 'never' }) });
 const OK = (): Outcome => answered(200);
 const OPEN = (): Outcome => refused('breaker');
 
@@ -29,13 +31,13 @@ function rig(store = new MemoryStore()) {
     configHash: () => 'config-1',
     dead,
   });
-  /** Runs a call that ends so; with an attempt unless it was refused. */
-  const run = (x: Exchange, outcome: Outcome): Promise<Outcome> =>
+  /** Runs a call that ends so, and came in now or earlier; with an attempt unless it was refused. */
+  const run = (x: Exchange, outcome: Outcome, sinceMs = 0): Promise<Outcome> =>
     layer(async () => {
       if (outcome.kind !== 'refused') noteAttempt(x, outcome, { startedAtMs: clock.wall() });
       await clock.advance(10);
       return outcome;
-    })(x);
+    })(Object.assign(x, { receivedAtMs: clock.now() - sinceMs }));
   return { ...recorded, store, clock, dead, run };
 }
 
@@ -117,6 +119,20 @@ describe('dead-letter', () => {
     expect(r.store.rows()).toHaveLength(1);
   });
 
+  it('§8, §9: what ends behind the 202 of a hand-over has no caller any more, and is kept whatever the map says', async () => {
+    const r = rig();
+    const ticket = { createdAtMs: r.clock.wall() } as const;
+    await r.run(write(), NEVER());
+    await r.run(write({}, { queue: { ...ticket, stage: 'offered' } }), NEVER());
+    expect(r.store.rows()).toEqual([]);
+    await r.run(write({}, { queue: { ...ticket, stage: 'accepted' } }), NEVER());
+    // Its time is up, and the 202 is being written.
+    const tried = write({ idempotentIf: null }, { queue: { ...ticket, stage: 'offered' } });
+    tried.cancel.abort('deadline');
+    await (await r.run(tried, NEVER())).settled;
+    expect(r.store.rows()).toHaveLength(2);
+  });
+
   it('changes no answer when the store will not have it: that is logged and counted', async () => {
     const store = new MemoryStore();
     store.fault = 'disk full';
@@ -168,6 +184,21 @@ describe('supersession (§9)', () => {
     expect(states(r)).toEqual(['dead']);
   });
 
+  it('an older write that runs late, from the queue or a redrive, does not make a newer one needless', async () => {
+    const r = rig();
+    const askedAtMs = r.clock.wall();
+    await r.clock.advance(60_000);
+    await r.run(put('{"name":"newer"}'), failed('connect'));
+    const late = { id: 'op-1', recorded: true, sentAtMs: null, doubt: null, askedAtMs };
+    await r.run(put('{"name":"older"}', { unattended: true, operation: late }), OK());
+    await settled(r);
+    expect(states(r)).toEqual(['dead']);
+    // Of a caller that waited for its turn since before the newer one came.
+    await r.run(put('{"name":"older"}'), OK(), 61_000);
+    await settled(r);
+    expect(states(r)).toEqual(['dead']);
+  });
+
   it('a guarded create with the natural key supersedes, whatever else its body says', async () => {
     const r = rig();
     await r.run(write(GUARDED), OPEN());
@@ -193,7 +224,7 @@ describe('supersession (§9)', () => {
     await r.run(put('{"name":"c"}'), OK());
     await settled(r);
     expect(states(r)).toEqual(['superseded', 'dead']);
-    r.dead.refresh([]);
+    for (let i = 0; i < 2; i++) r.dead.refresh([]);
     await r.run(put('{"name":"d"}'), OK());
     await settled(r);
     expect(states(r)).toEqual(['superseded', 'dead']);
