@@ -5,10 +5,11 @@
 
 import { namedByConnection } from '../core/hop-by-hop.ts';
 import { nearest } from '../core/nearest.ts';
+import type { Limits } from '../core/policy.ts';
 import { headerListOf, type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { METHODS } from '../ops/node-http.ts';
 import { type Head, readHead } from './inbound.ts';
-import { badRequest, type Refusal } from './refusal.ts';
+import { badRequest, bodyTooLarge, type Refusal } from './refusal.ts';
 import { RESERVED_PREFIX } from './reserved-prefix.ts';
 
 /** How the caller calls a record in its results. */
@@ -73,8 +74,27 @@ export function inheritedHeaders(rawHeaders: RawHeaders): string[] {
   return connection === null ? kept : withoutHeaders(kept, namedByConnection(connection));
 }
 
-/** Reads one line. `inherited` is from `inheritedHeaders`, `via` our pseudonym. Never throws. */
-export function readRecord(line: Buffer, inherited: RawHeaders, via: string): BatchRecord | BadRecord {
+/**
+ * Reads one line; null is one that was longer than a line may be. `inherited` is from `inheritedHeaders`, `via` our
+ * pseudonym. Never throws.
+ */
+export function recordOf(
+  line: Buffer | null,
+  inherited: RawHeaders,
+  via: string,
+  { repeatableBodyBytes, bufferedBytes }: Pick<Limits, 'repeatableBodyBytes' | 'bufferedBytes'>,
+): BatchRecord | BadRecord {
+  if (line === null) return tooLarge(null, repeatableBodyBytes, 'limits.repeatable_body');
+  const record = readRecord(line, inherited, via);
+  const fits = record.kind === 'bad' || (record.body?.length ?? 0) <= bufferedBytes;
+  return fits ? record : tooLarge(record.id, bufferedBytes, 'limits.buffered');
+}
+
+function tooLarge(id: RecordId, limitBytes: number, key: string): BadRecord {
+  return { kind: 'bad', id, refusal: bodyTooLarge(limitBytes, key) };
+}
+
+function readRecord(line: Buffer, inherited: RawHeaders, via: string): BatchRecord | BadRecord {
   const parsed = parse(line);
   if (parsed === null)
     return bad(null, 'line_not_json', 'The line is no JSON object in UTF-8; one request is one line.');
@@ -82,7 +102,11 @@ export function readRecord(line: Buffer, inherited: RawHeaders, via: string): Ba
   const id = idOf(value['id']);
   const refuse = (reason: string, message: string) => bad(id, reason, message);
   if (id === undefined)
-    return bad(null, 'record_id', `"id" must be a number, or a string of at most ${ID_CHARS_MAX} characters.`);
+    return bad(
+      null,
+      'record_id',
+      `"id" must be a string of at most ${ID_CHARS_MAX} characters, or a number below 2^53.`,
+    );
   const unknown = Object.keys(value).find((key) => !KEYS.includes(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, KEYS);
@@ -108,6 +132,7 @@ export function readRecord(line: Buffer, inherited: RawHeaders, via: string): Ba
   const context = contextOf(value['context'] ?? null);
   if (typeof context === 'string') return refuse('record_context', context);
   const body = bodyOf(text, value['body']);
+  if (typeof body === 'string') return refuse('record_body', body);
   const head = readHead(
     { method, url: path, httpVersion: '1.1', rawHeaders: rawHeadersOf(inherited, fields, body) },
     via,
@@ -140,7 +165,7 @@ function isObject(value: unknown): value is JsonObject {
 /** Undefined: it is there and cannot be used. */
 function idOf(value: unknown): RecordId | undefined {
   if (value === undefined || value === null) return null;
-  if (typeof value === 'number') return value;
+  if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : undefined;
   return typeof value === 'string' && value.length <= ID_CHARS_MAX ? value : undefined;
 }
 
@@ -184,11 +209,16 @@ function contextOf(context: unknown): Record<string, string> | string | null {
   return read;
 }
 
-/** A string goes as it is; anything else as JSON. */
-function bodyOf(text: string, body: unknown): Buffer | null {
+/** A string goes as it is; anything else as JSON. A text says what is wrong. */
+function bodyOf(text: string, body: unknown): Buffer | string | null {
   if (body === undefined || body === null) return null;
   if (typeof body === 'string') return Buffer.from(body);
-  return Buffer.from(JSON.stringify(/\d{16}|\d[.eE]/.test(text) ? exactBody(text) : body));
+  try {
+    return Buffer.from(JSON.stringify(/\d{16}|\d[.eE]/.test(text) ? exactBody(text) : body));
+  } catch {
+    // What `JSON.parse` reads without recursion, writing it takes a stack for.
+    return '"body" is nested too deeply; as a string it goes as it is.';
+  }
 }
 
 /** Numbers that JavaScript cannot hold (long ids, `1.0`) are kept as they were written. */

@@ -29,14 +29,6 @@ export const TOO_MANY_BATCHES = later(
   'Too many batches are running; nothing of this one was read. Send it again later.',
 );
 
-/** The records of other calls hold all of `limits.buffered`. */
-export const NO_ROOM_FOR_RECORD = later(
-  'holdfast_overloaded',
-  503,
-  'buffered',
-  'There is no room for this record under limits.buffered; it was not sent. Send it again.',
-);
-
 /** The process stops. */
 export const BATCH_STOPPED = later(
   'holdfast_overloaded',

@@ -11,12 +11,12 @@ import { type Outcome, streamOf } from '../core/outcome.ts';
 import type { CancelTimer } from '../ops/clock.ts';
 import { exchangeOfRecord } from './batch-exchange.ts';
 import { type Line, LineCutter } from './batch-lines.ts';
-import { type BadRecord, type BatchRecord, inheritedHeaders, type RecordId, readRecord } from './batch-record.ts';
-import { BATCH_SILENT, BATCH_STOPPED, BATCH_TOO_LONG, NO_ROOM_FOR_RECORD } from './batch-refusal.ts';
+import { type BatchRecord, inheritedHeaders, type RecordId, recordOf } from './batch-record.ts';
+import { BATCH_SILENT, BATCH_STOPPED, BATCH_TOO_LONG } from './batch-refusal.ts';
 import { holdBody, resultLine } from './batch-result.ts';
-import { outcomeOfBug } from './exchange.ts';
+import { clientLeft, outcomeOfBug } from './exchange.ts';
 import type { Plane } from './plane.ts';
-import { bodyTooLarge, type Refusal } from './refusal.ts';
+import type { Refusal } from './refusal.ts';
 import { respond, respondRefusal } from './respond.ts';
 import { LINGER_MS } from './send.ts';
 
@@ -28,6 +28,8 @@ const UNREAD_BYTES_MAX = 8 * 1024 * 1024;
 const BYTES_AHEAD_MAX = 1024 * 1024;
 const LINES_AHEAD_MAX = 4096;
 const RECORDS_MAX = 100_000;
+/** Others hold all there is, and no record of this batch will come back to say that there is room again. */
+const LOOK_AGAIN_MS = 250;
 /** What a line may be longer than the body in it. */
 const LINE_OVERHEAD_BYTES = 64 * 1024;
 
@@ -64,6 +66,7 @@ class Batch {
   #records = 0;
   #ok = 0;
   #cancelTimer: CancelTimer | null = null;
+  #cancelLook: CancelTimer | null = null;
   #progress = '';
 
   constructor(call: BatchCall) {
@@ -124,7 +127,10 @@ class Batch {
     this.#gone = reason === 'client_gone';
     this.#broken = typeof reason !== 'string';
     this.#stop(typeof reason === 'string' ? BATCH_STOPPED : reason);
-    for (const exchange of this.#running) exchange.cancel.abort(typeof reason === 'string' ? reason : 'client_gone');
+    for (const exchange of this.#running) {
+      if (reason === 'shutdown') exchange.cancel.abort(reason);
+      else clientLeft(exchange);
+    }
     this.#pump();
   };
 
@@ -137,15 +143,22 @@ class Batch {
     const { request } = this.#call;
     if (this.#lines.length > LINES_AHEAD_MAX || this.#heldBytes > BYTES_AHEAD_MAX) request.pause();
     else if (!this.#read) request.resume();
+    if (this.#stopped === null && this.#lines.length > 0 && this.#running.size === 0) this.#lookAgain();
     const nothingMore = this.#stopped !== null || (this.#read && this.#lines.length === 0);
     if (nothingMore && this.#running.size === 0) this.#end();
   };
 
   #hasRoom(): boolean {
     const { plane, response } = this.#call;
-    if (this.#running.size >= RUNNING_MAX || response.writableLength >= UNREAD_BYTES_MAX) return false;
-    // Rather later than shed; somebody must be running to come back for the rest.
-    return this.#running.size === 0 || !plane.full();
+    // Rather later than shed.
+    return this.#running.size < RUNNING_MAX && response.writableLength < UNREAD_BYTES_MAX && !plane.full();
+  }
+
+  #lookAgain(): void {
+    this.#cancelLook ??= this.#call.plane.clock.timer(LOOK_AGAIN_MS, () => {
+      this.#cancelLook = null;
+      this.#pump();
+    });
   }
 
   /** False: not yet, there is no room for its body. */
@@ -155,20 +168,13 @@ class Batch {
       this.#stop(BATCH_TOO_LONG);
       return false;
     }
-    const record = line.bytes === null ? this.#tooLong() : readRecord(line.bytes, this.#inherited, plane.via);
+    const record = recordOf(line.bytes, this.#inherited, plane.via, plane.settings().limits);
     const bodyBytes = record.kind === 'record' ? (record.body?.length ?? 0) : 0;
-    const hasRoom = plane.buffered.tryTake(bodyBytes);
-    if (!hasRoom && this.#running.size > 0) return false;
+    if (!plane.buffered.tryTake(bodyBytes)) return false;
     this.#records += 1;
     if (record.kind === 'bad') this.#refuse(record.id, line.number, record.refusal);
-    else if (!hasRoom) this.#refuse(record.id, line.number, NO_ROOM_FOR_RECORD);
     else void this.#run(record, line.number, bodyBytes);
     return true;
-  }
-
-  #tooLong(): BadRecord {
-    const { repeatableBodyBytes } = this.#call.plane.settings().limits;
-    return { kind: 'bad', id: null, refusal: bodyTooLarge(repeatableBodyBytes, 'limits.repeatable_body') };
   }
 
   async #run(record: BatchRecord, line: number, bodyBytes: number): Promise<void> {
@@ -207,8 +213,9 @@ class Batch {
     const { status, headers, code } = reply;
     const finished = (complete: boolean): void => {
       const durationMs = plane.clock.now() - exchange.receivedAtMs;
-      plane.events.exchangeFinished(exchange, outcome, { status, code, durationMs, complete });
-      exchange.onDelivered?.(complete);
+      const whole = complete && held !== null;
+      plane.events.exchangeFinished(exchange, outcome, { status, code, durationMs, complete: whole });
+      exchange.onDelivered?.(whole);
     };
     if (this.#gone) finished(false);
     else this.#write(resultLine({ id, line, status, headers, body: held }), status, finished);
@@ -227,7 +234,7 @@ class Batch {
   #write(text: string, status: number, delivered: (complete: boolean) => void): void {
     if (status < 400) this.#ok += 1;
     const { request, response } = this.#call;
-    if (response.destroyed) return delivered(false);
+    if (response.destroyed || request.socket.destroyed) return delivered(false);
     // Called with an error when the client leaves before it has the line. What is written to one that has closed its
     // side may have met nobody.
     response.write(text, (error) => delivered(!error && !this.#broken && !request.socket.readableEnded));
@@ -242,10 +249,11 @@ class Batch {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelTimer?.();
+    this.#cancelLook?.();
     const { request, response, signal, plane } = this.#call;
     signal.removeEventListener('abort', this.#onAbort);
     const unrun = this.#stopped !== null && (this.#lines.length > 0 || !this.#read);
-    if (this.#gone) return this.#over.resolve();
+    if (this.#gone || response.destroyed) return this.#over.resolve();
     if (unrun) this.#refuse(null, this.#lines[0]?.number ?? this.#cutter.next, this.#stopped as Refusal);
     if (this.#hasTrailers) {
       const counts = `records=${this.#records}, ok=${this.#ok}, failed=${this.#records - this.#ok}`;
@@ -255,7 +263,7 @@ class Batch {
       response.end(() => this.#over.resolve());
     };
     response.once('close', () => this.#over.resolve());
-    if (this.#read) return finish();
+    if (this.#read || request.socket.readableEnded) return finish();
     // Closed at once, the rest of the upload would reset the connection under the last results.
     request.resume();
     const cancel = plane.clock.timer(LINGER_MS, finish);
@@ -265,13 +273,15 @@ class Batch {
     });
   }
 
-  /** A client that neither sends nor takes anything, while nothing runs, has gone without a word. */
+  /** A client that neither sends nor takes anything, while it waits for nothing, has gone without a word. */
   #watch(): void {
     this.#cancelTimer = this.#call.plane.clock.timer(this.#idleMs, () => {
       const { request, response } = this.#call;
       const { bytesRead, bytesWritten } = request.socket;
       const progress = `${bytesRead} ${bytesWritten} ${this.#records}`;
-      const silent = progress === this.#progress && this.#running.size === 0;
+      // Lines that wait while no result does wait for us.
+      const isOurs = this.#running.size > 0 || (this.#lines.length > 0 && response.writableLength === 0);
+      const silent = progress === this.#progress && !isOurs;
       this.#progress = progress;
       if (!silent) this.#watch();
       else if (response.writableLength > 0) request.socket.destroy();

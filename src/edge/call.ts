@@ -10,7 +10,7 @@ import { headerListOf, type RawHeaders } from '../core/raw-headers.ts';
 import type { EndpointMatch } from '../core/settings.ts';
 import { type BodyEvents, InboundBody } from './body.ts';
 import type { Connection, Turn } from './connection.ts';
-import { exchangeOf, outcomeOfBug, outcomeOfClientGone } from './exchange.ts';
+import { clientLeft, exchangeOf, outcomeOfBug, outcomeOfClientGone } from './exchange.ts';
 import { type Head, readHead } from './inbound.ts';
 import type { Plane } from './plane.ts';
 import { bodyTooLarge, type Refusal, SHUTTING_DOWN, UNAUTHORIZED, UNKNOWN_EXPECTATION } from './refusal.ts';
@@ -86,8 +86,7 @@ export class Call implements Turn, BodyEvents {
 
   gone(): void {
     if (this.#over) return;
-    // What was handed over is no longer the client's to end by leaving.
-    if (this.#exchange?.queue?.stage !== 'accepted') this.#exchange?.cancel.abort('client_gone');
+    if (this.#exchange !== null) clientLeft(this.#exchange);
     this.#reserved?.abort('client_gone');
     this.#body?.abandon();
     if (this.#sending !== null) return this.#sending.gone();

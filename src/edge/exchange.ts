@@ -53,6 +53,11 @@ export function exchangeOf(facts: ExchangeFacts): Exchange {
   return exchange;
 }
 
+/** The client of a call is gone. What was handed over is no longer its to end by leaving. */
+export function clientLeft({ queue, cancel }: Exchange): void {
+  if (queue?.stage !== 'accepted') cancel.abort('client_gone');
+}
+
 /** A bug says nothing about the upstream: a read is harmless, a write may have been applied. */
 export function outcomeOfBug({ policy }: Exchange): Failed {
   const isRead = policy.operationClass === 'read';

@@ -1,4 +1,8 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Outcome } from '../../src/core/outcome.ts';
+import type { Service } from '../../src/core/service.ts';
+import { refused } from '../support/attempt-records.ts';
+import { answered, HandDriven } from '../support/exchanges.ts';
 
 /** One line of the answer. */
 export interface ResultLine {
@@ -93,4 +97,37 @@ export async function restOf(results: AsyncGenerator<ResultLine, void>): Promise
   const lines: ResultLine[] = [];
   for await (const line of results) lines.push(line);
   return lines;
+}
+
+/** A record that creates a contact. */
+export const post = (id: string, body: unknown = { email: `${id}@x.example` }) => ({
+  id,
+  method: 'POST',
+  path: '/contacts',
+  body,
+});
+
+/** A whole JSON answer. */
+export const json = (text: string): Outcome => answered(200, { body: { kind: 'bytes', bytes: Buffer.from(text) } });
+
+/** A service whose answers come when the test says; it counts what runs at once. */
+export function gated() {
+  const driven = new HandDriven();
+  const service: Service = (exchange) => {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    // As the deadline layer does for a client that left.
+    exchange.cancel.signal.addEventListener('abort', () => resolve(refused('deadline')));
+    void driven.service(exchange).then(resolve);
+    return promise;
+  };
+  return { driven, service };
+}
+
+/** Resolves when the condition holds. */
+export async function until(condition: () => boolean): Promise<void> {
+  const from = performance.now();
+  while (!condition()) {
+    if (performance.now() - from > 20_000) throw new Error(`never: ${condition.toString()}`);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
 }

@@ -6,11 +6,10 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { headerOf } from '../../src/core/raw-headers.ts';
-import type { Service } from '../../src/core/service.ts';
 import { refused } from '../support/attempt-records.ts';
-import { answered, HandDriven } from '../support/exchanges.ts';
+import { answered } from '../support/exchanges.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
-import { batch, openBatch, readAnswer, restOf, resultLines } from './batch-client.ts';
+import { batch, gated, json, openBatch, post, readAnswer, restOf, resultLines, until } from './batch-client.ts';
 import { type Edge, type EdgeOptions, edgeSettings, LIMITS, startEdge } from './harness.ts';
 
 const edges: Edge[] = [];
@@ -24,37 +23,7 @@ async function start(options: EdgeOptions = {}): Promise<Edge> {
   return edge;
 }
 
-const post = (id: string, body: unknown = { email: `${id}@x.example` }) => ({
-  id,
-  method: 'POST',
-  path: '/contacts',
-  body,
-});
-
-const json = (text: string): Outcome => answered(200, { body: { kind: 'bytes', bytes: Buffer.from(text) } });
-
-/** A service whose answers come when the test says; it counts what runs at once. */
-function gated() {
-  const driven = new HandDriven();
-  const service: Service = (exchange) => {
-    const { promise, resolve } = Promise.withResolvers<Outcome>();
-    // As the deadline layer does for a client that left.
-    exchange.cancel.signal.addEventListener('abort', () => resolve(refused('deadline')));
-    void driven.service(exchange).then(resolve);
-    return promise;
-  };
-  return { driven, service };
-}
-
 const of = (exchange: Exchange, name: string) => headerOf(exchange.headers, name);
-
-async function until(condition: () => boolean): Promise<void> {
-  const from = performance.now();
-  while (!condition()) {
-    if (performance.now() - from > 20_000) throw new Error(`never: ${condition.toString()}`);
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-}
 
 describe('a batch: requests as lines in, results as lines out', () => {
   test('each record is a call with the batch’s own fields under its own', async () => {
@@ -188,6 +157,12 @@ describe('a batch: requests as lines in, results as lines out', () => {
     ['a timeout that is none', { id: 'x', method: 'GET', path: '/a', timeout: 'soon' }, 'Holdfast-Timeout'],
     ['a context that is none', { id: 'x', method: 'GET', path: '/a', context: { a: {} } }, '"context"'],
     ['an id that is none', { id: {}, method: 'GET', path: '/a' }, '"id"'],
+    ['an id that JavaScript would change', '{"id":12345678901234567890,"method":"GET","path":"/a"}', '"id"'],
+    [
+      'a body nested too deeply to be written',
+      `{"id":"x","method":"POST","path":"/a","body":${'['.repeat(50_000)}${']'.repeat(50_000)}}`,
+      '"body"',
+    ],
   ])('a bad line, %s, is its own result and stops nothing', async (_, record, says) => {
     const { port, seen } = await start();
     const { lines, trailers } = await batch(port, [post('before'), record, '', '   ', post('after')]);
@@ -338,6 +313,27 @@ describe('a batch: bounds', () => {
     expect(buffered.freeBytes).toBe(limits.bufferedBytes);
   });
 
+  test('a batch that meets a full proxy waits for it, as for room under limits.buffered, and is not shed', async () => {
+    const clock = new VirtualClock();
+    let full = true;
+    const { port, seen, buffered } = await start({ clock, full: () => full });
+    const answer = batch(port, [post('a'), post('b'), post('c')]);
+    // Longer than a silent client may be: it is we who keep this one waiting.
+    for (let i = 0; i < 120; i += 1) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      await clock.advance(1000);
+    }
+    expect(seen).toHaveLength(0);
+    buffered.tryTake(LIMITS.bufferedBytes);
+    full = false;
+    for (let i = 0; i < 10; i += 1) await clock.advance(1000);
+    expect(seen).toHaveLength(0);
+    buffered.giveBack(LIMITS.bufferedBytes);
+    for (let i = 0; i < 10; i += 1) await clock.advance(1000);
+    expect((await answer).lines.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(buffered.freeBytes).toBe(LIMITS.bufferedBytes);
+  });
+
   test('more than sixteen batches at once are refused', async () => {
     const { port } = await start();
     const open = Array.from({ length: 16 }, () => openBatch(port));
@@ -348,81 +344,5 @@ describe('a batch: bounds', () => {
     for (const { request } of open) request.end();
     await Promise.all(open.map(async ({ response }) => readAnswer(await response)));
     expect((await batch(port, [post('a')])).lines).toHaveLength(1);
-  });
-});
-
-describe('a batch: who leaves, and when', () => {
-  test('a client that hangs up cancels what runs; unread lines are never sent, and nothing stays', async () => {
-    const { driven, service } = gated();
-    const { port, plane, buffered, recorded } = await start({ service });
-    const { request, response } = openBatch(port);
-    for (let i = 0; i < 500; i += 1) request.write(`${JSON.stringify(post(`r${i}`))}\n`);
-    await until(() => driven.calls.length === 64);
-    (await response).on('error', () => {});
-    request.destroy();
-    await until(() => plane.active() === 0);
-    expect(driven.calls).toHaveLength(64);
-    expect(driven.calls.map(({ exchange }) => exchange.cancel.signal.reason)).toEqual(Array(64).fill('client_gone'));
-    expect(buffered.freeBytes).toBe(LIMITS.bufferedBytes);
-    expect(recorded.named('exchange').map(({ complete }) => complete)).toEqual(Array(64).fill(false));
-  });
-
-  test('each record hears whether its result went out', async () => {
-    const delivered: boolean[] = [];
-    const { port } = await start({
-      answer: (exchange) => {
-        exchange.onDelivered = (complete) => delivered.push(complete);
-        return json('{}');
-      },
-    });
-    await batch(port, [post('a'), post('b')]);
-    await until(() => delivered.length === 2);
-    expect(delivered).toEqual([true, true]);
-  });
-
-  test('stopping ends what runs, and says from which line on nothing was run', async () => {
-    const { driven, service } = gated();
-    const { port, plane } = await start({ service });
-    const { request, response } = openBatch(port);
-    for (let i = 0; i < 100; i += 1) request.write(`${JSON.stringify(post(`r${i}`))}\n`);
-    await until(() => driven.calls.length === 64);
-    const drained = plane.drain(5000);
-    request.end();
-    const { lines, trailers } = await readAnswer(await response);
-    await drained;
-    expect(lines).toHaveLength(65);
-    expect(lines.at(-1)).toMatchObject({ id: null, line: 65, status: 503, holdfast: { reason: 'shutdown' } });
-    expect(trailers['holdfast-batch']).toBe('records=64, ok=0, failed=64, complete=?0');
-  });
-
-  test('a client that falls silent is told so; one whose records still run may be', async () => {
-    const clock = new VirtualClock();
-    const { driven, service } = gated();
-    const { port } = await start({ service, clock });
-    const { request, response } = openBatch(port);
-    request.write(`${JSON.stringify(post('a'))}\n`);
-    await until(() => driven.calls.length === 1);
-    await clock.advance(200_000);
-    driven.last.answer(json('{}'));
-    const results = resultLines(await response);
-    expect((await results.next()).value).toMatchObject({ id: 'a', status: 200 });
-    await clock.advance(100_000);
-    expect(await restOf(results)).toMatchObject([
-      { id: null, line: 2, status: 408, body: { errors: [{ code: 'holdfast_request_timeout' }] } },
-    ]);
-  });
-
-  test('an upload that breaks in the middle ends the batch; what was whole has its result', async () => {
-    const { port } = await start();
-    const { request, response } = openBatch(port);
-    request.write(`${JSON.stringify(post('a'))}\n`);
-    const answer = await response;
-    await once(answer, 'readable');
-    request.socket?.write('this is no chunk\r\n');
-    const { lines } = await readAnswer(answer);
-    expect(lines.map(({ line, status }) => [line, status])).toEqual([
-      [1, 200],
-      [2, 400],
-    ]);
   });
 });
