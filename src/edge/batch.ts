@@ -28,6 +28,8 @@ const UNREAD_BYTES_MAX = 8 * 1024 * 1024;
 const BYTES_AHEAD_MAX = 1024 * 1024;
 const LINES_AHEAD_MAX = 4096;
 const RECORDS_MAX = 100_000;
+/** Then other calls have their turn: a file that is no NDJSON is ten thousands of bad lines. */
+const LINES_AT_ONCE = 64;
 /** Others hold all there is, and no record of this batch will come back to say that there is room again. */
 const LOOK_AGAIN_MS = 250;
 /** What a line may be longer than the body in it. */
@@ -126,7 +128,7 @@ class Batch {
     const reason = this.#call.signal.reason as CancelReason | Refusal;
     this.#gone = reason === 'client_gone';
     this.#broken = typeof reason !== 'string';
-    this.#stop(typeof reason === 'string' ? BATCH_STOPPED : reason);
+    this.#stopped ??= typeof reason === 'string' ? BATCH_STOPPED : reason;
     for (const exchange of this.#running) {
       if (reason === 'shutdown') exchange.cancel.abort(reason);
       else clientLeft(exchange);
@@ -136,14 +138,19 @@ class Batch {
 
   /** Runs what may run, and reads on when nothing waits. */
   readonly #pump = (): void => {
-    while (this.#stopped === null && this.#lines.length > 0 && this.#hasRoom()) {
+    let taken = 0;
+    while (this.#stopped === null && this.#lines.length > 0 && taken < LINES_AT_ONCE && this.#hasRoom()) {
       if (!this.#take(this.#lines[0] as Line)) break;
+      taken += 1;
       this.#heldBytes -= this.#lines.shift()?.bytes?.length ?? 0;
     }
     const { request } = this.#call;
     if (this.#lines.length > LINES_AHEAD_MAX || this.#heldBytes > BYTES_AHEAD_MAX) request.pause();
     else if (!this.#read) request.resume();
-    if (this.#stopped === null && this.#lines.length > 0 && this.#running.size === 0) this.#lookAgain();
+    if (this.#stopped === null && this.#lines.length > 0) {
+      if (taken === LINES_AT_ONCE) this.#pumpIn(0);
+      else if (this.#running.size === 0) this.#pumpIn(LOOK_AGAIN_MS);
+    }
     const nothingMore = this.#stopped !== null || (this.#read && this.#lines.length === 0);
     if (nothingMore && this.#running.size === 0) this.#end();
   };
@@ -154,8 +161,8 @@ class Batch {
     return this.#running.size < RUNNING_MAX && response.writableLength < UNREAD_BYTES_MAX && !plane.full();
   }
 
-  #lookAgain(): void {
-    this.#cancelLook ??= this.#call.plane.clock.timer(LOOK_AGAIN_MS, () => {
+  #pumpIn(ms: number): void {
+    this.#cancelLook ??= this.#call.plane.clock.timer(ms, () => {
       this.#cancelLook = null;
       this.#pump();
     });
@@ -165,7 +172,7 @@ class Batch {
   #take(line: Line): boolean {
     const { plane } = this.#call;
     if (this.#records >= RECORDS_MAX) {
-      this.#stop(BATCH_TOO_LONG);
+      this.#stopped ??= BATCH_TOO_LONG;
       return false;
     }
     const record = recordOf(line.bytes, this.#inherited, plane.via, plane.settings().limits);
@@ -240,10 +247,6 @@ class Batch {
     response.write(text, (error) => delivered(!error && !this.#broken && !request.socket.readableEnded));
   }
 
-  #stop(refusal: Refusal): void {
-    this.#stopped ??= refusal;
-  }
-
   /** Every record has its result. Once. */
   #end(): void {
     if (this.#ended) return;
@@ -286,7 +289,7 @@ class Batch {
       if (!silent) this.#watch();
       else if (response.writableLength > 0) request.socket.destroy();
       else {
-        this.#stop(BATCH_SILENT);
+        this.#stopped ??= BATCH_SILENT;
         this.#pump();
       }
     });

@@ -291,6 +291,23 @@ describe('a batch: bounds', () => {
     expect(trailers['holdfast-batch']).toBe('records=4000, ok=3960, failed=40, complete');
   });
 
+  test('a file that is no NDJSON does not hold up other calls', async () => {
+    const { port } = await start();
+    let turns = 0;
+    let over = false;
+    const count = (): void => {
+      turns += 1;
+      if (!over) setImmediate(count);
+    };
+    const { request, response } = openBatch(port);
+    await response;
+    count();
+    request.end('x\n'.repeat(20_000));
+    expect((await readAnswer(await response)).lines).toHaveLength(20_000);
+    over = true;
+    expect(turns).toBeGreaterThan(20_000 / 64);
+  });
+
   test('records wait while the proxy is full, and for room under limits.buffered', async () => {
     let full = false;
     const limits = { ...LIMITS, bufferedBytes: 64 * 1024 };
