@@ -60,3 +60,23 @@ it('the same batch once more repeats nothing: each record is replayed under its 
   const bodies = (answer: typeof first) => new Map(answer.lines.map(({ id, body }) => [id, JSON.stringify(body)]));
   expect(bodies(again)).toEqual(bodies(first));
 });
+
+it('§8, §9: records are handed over, kept as dead letters, or done, each for itself', async () => {
+  const port = await open();
+  const handed = { ...(lead(1) as object), headers: { Prefer: 'respond-async' } };
+  simulator.fault({ match: 'POST /companies', fault: { kind: 'status', status: 422, code: 'parameter_invalid' } });
+  const bad = { id: 'bad', method: 'POST', path: '/companies', body: { company_id: 'c', name: 7 } };
+  const { lines } = await batch(port, [lead(0), handed, bad]);
+  const by = new Map(lines.map((line) => [line.id, line]));
+  expect(by.get('lead-0')?.status).toBe(200);
+  const { status, headers, holdfast: accepted } = by.get('lead-1') as (typeof lines)[number];
+  expect([status, headers['preference-applied']]).toEqual([202, 'respond-async']);
+  const operation = new URL(headers['location'] as string, holdfast.url);
+  const caller = { Authorization: 'Bearer t', Prefer: 'wait=20' };
+  expect(await (await fetch(operation, { headers: caller })).json()).toMatchObject({ state: 'succeeded' });
+  expect(operation.pathname).toContain(accepted['operation'] as string);
+  const { holdfast: kept } = by.get('bad') as (typeof lines)[number];
+  const row = await fetch(`${holdfast.adminUrl}/api/dead-letters/${String(kept['dead_letter'])}`);
+  expect(await row.json()).toMatchObject({ endpoint: 'POST /companies', reason: 'permanent' });
+  expect(simulator.effects()).toHaveLength(2);
+});
