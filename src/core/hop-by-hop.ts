@@ -6,7 +6,8 @@
 
 import { headerListOf, type RawHeaders, withoutHeaders } from './raw-headers.ts';
 
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
+/** Their names, lower-case. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',

@@ -14,7 +14,11 @@ import { WaitingLine } from './waiting-line.ts';
  * `{name}`, with those that follow it directly (`/custom_object_instances/{type}/{id}`). Null for reads, for paths without
  * a name, and for upserts that are keyed in the body: there the path names only the collection.
  */
-export function resourceOf({ policy, target, credentialRef }: Exchange): string | null {
+export function resourceOf({
+  policy,
+  target,
+  credentialRef,
+}: Pick<Exchange, 'policy' | 'target' | 'credentialRef'>): string | null {
   const { name } = policy;
   if (policy.operationClass === 'read' || policy.idempotentIf !== null) return null;
   let close = name.indexOf('}');

@@ -118,7 +118,7 @@ function changingRoutes({ store, clock, events, settings, newId }: DeadLetterApi
         const original = await deadLetterOf(store, params['id']);
         if (original.state === 'redriving' || original.state === 'sent') throw busy(original);
         const { match } = settings();
-        const edited = editedOperation(original, body, { id: newId(), nowMs: clock.wall(), match });
+        const edited = await editedOperation(original, body, { id: newId(), nowMs: clock.wall(), match });
         await store.insert(edited);
         events.deadLetters.handled('edit', { operation: edited.id, parent: original.id });
         return { status: 201, body: shownOperation(edited) };

@@ -5,9 +5,13 @@
 
 import { hash } from 'node:crypto';
 import { z } from 'zod';
+import { HOP_BY_HOP } from '../core/hop-by-hop.ts';
 import { type Operation, SECRET_FIELDS } from '../core/operation.ts';
-import type { RawHeaders } from '../core/raw-headers.ts';
+import type { EndpointPolicy } from '../core/policy.ts';
+import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
+import { resourceOf } from '../core/resource.ts';
 import type { EndpointMatch } from '../core/settings.ts';
+import type { OperationClass } from '../core/verdict.ts';
 import { ApiRefusal } from './admin-route.ts';
 import { isJson } from './dead-letter-view.ts';
 import { RESERVED_PREFIX } from './reserved-prefix.ts';
@@ -28,18 +32,28 @@ export const editSchema = z
     error: 'body or body_base64, not both',
   });
 
-/** Fields that follow from the request, or have no place in a row. */
-const FIXED_FIELDS: ReadonlySet<string> = new Set([
+/** Fields that no upstream is sent from a row: of one hop, and credentials, which are added when it is sent. */
+export const UNKEPT_FIELDS: ReadonlySet<string> = new Set([
   ...SECRET_FIELDS,
+  ...HOP_BY_HOP,
+  'expect',
   'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'content-encoding',
+  'http2-settings',
 ]);
 
-/** The row of the edited form. Throws `ApiRefusal`. */
-export function editedOperation(
+/** Fields that an edit may not set: these, those that follow from the body, and our own. */
+const FIXED_FIELDS: ReadonlySet<string> = new Set([
+  ...UNKEPT_FIELDS,
+  'content-length',
+  'content-encoding',
+  'idempotency-key',
+  'prefer',
+  'priority',
+]);
+const NEW_BODY: ReadonlySet<string> = new Set(['content-encoding']);
+
+/** The row of the edited form. Rejects with `ApiRefusal`. */
+export async function editedOperation(
   original: Operation,
   edit: z.infer<typeof editSchema>,
   facts: {
@@ -47,7 +61,7 @@ export function editedOperation(
     readonly nowMs: number;
     readonly match: (method: string, path: string) => EndpointMatch;
   },
-): Operation {
+): Promise<Operation> {
   const { nowMs } = facts;
   const changesBody = edit.body !== undefined || edit.body_base64 !== undefined;
   if (!original.bodyKept && !changesBody) {
@@ -60,14 +74,17 @@ export function editedOperation(
   }
   const { policy } = facts.match(original.method, target.split('?')[0] as string);
   const inDoubt = original.effect !== 'none';
-  const { scope, method } = original;
+  const { scope, method, credentialRef } = original;
+  const headers = changesBody ? withoutHeaders(original.headers, NEW_BODY) : original.headers;
   return {
     ...original,
     id: facts.id,
     parent: original.id,
     endpoint: policy.name,
+    operationClass: await classOf(policy, body),
     target,
-    headers: withLength(newHeaders(original.headers, edit.headers ?? {}), body),
+    resource: resourceOf({ policy, target, credentialRef }),
+    headers: withLength(newHeaders(headers, edit.headers ?? {}), body),
     body,
     bodyKept: true,
     state: 'dead',
@@ -93,6 +110,13 @@ export function editedOperation(
   };
 }
 
+/** As `operationClassOf` finds it for a call: an upsert that lost its key is a create. */
+async function classOf({ operationClass, idempotentIf }: EndpointPolicy, body: Buffer | null): Promise<OperationClass> {
+  if (idempotentIf === null) return operationClass;
+  const document: unknown = body !== null && isJson(body) ? JSON.parse(body.toString()) : null;
+  return (await idempotentIf.holds(document)) ? 'idempotent' : operationClass;
+}
+
 function hashOf(body: Buffer | null): string {
   return body === null ? 'none' : hash('sha256', body, 'hex');
 }
@@ -114,7 +138,7 @@ function newBody(original: Operation, { body, body_base64: base64 }: z.infer<typ
 function newHeaders(headers: RawHeaders, edits: Readonly<Record<string, string | null>>): string[] {
   const names = new Set(Object.keys(edits).map((name) => name.toLowerCase()));
   for (const name of names) {
-    if (FIXED_FIELDS.has(name) || !/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) {
+    if (FIXED_FIELDS.has(name) || name.startsWith('holdfast-') || !/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) {
       throw new ApiRefusal(
         422,
         `headers: ${name} is no field that an edit may set; credentials are given to a redrive.`,
@@ -134,11 +158,10 @@ function newHeaders(headers: RawHeaders, edits: Readonly<Record<string, string |
   return kept;
 }
 
-function withLength(headers: readonly string[], body: Buffer | null): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    if ((headers[i] as string).toLowerCase() !== 'content-length')
-      kept.push(headers[i] as string, headers[i + 1] as string);
-  }
+/** Fields that say the length of the body that is there. */
+export function withLength(headers: RawHeaders, body: Buffer | null): string[] {
+  const kept = withoutHeaders(headers, LENGTH);
   return body === null ? kept : [...kept, 'Content-Length', String(body.length)];
 }
+
+const LENGTH: ReadonlySet<string> = new Set(['content-length']);

@@ -6,11 +6,12 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
 import type { AttemptRecord } from '../core/exchange.ts';
-import { type Operation, SECRET_FIELDS } from '../core/operation.ts';
+import type { Operation } from '../core/operation.ts';
 import { withoutHeaders } from '../core/raw-headers.ts';
 import { OperationExists, type Store } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import { type AdminRoute, route } from './admin-route.ts';
+import { UNKEPT_FIELDS, withLength } from './dead-letter-edit.ts';
 
 const REASONS = ['exhausted', 'permanent', 'unknown', 'interrupted', 'refused'] as const;
 const EFFECTS = ['none', 'applied', 'unknown'] as const;
@@ -19,7 +20,12 @@ const text = z.string().max(8192);
 
 const bodySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.enum(['none', 'not_kept', 'withheld']) }),
-  z.object({ kind: z.enum(['json', 'text']), text: z.string() }),
+  z.object({ kind: z.literal('text'), text: z.string() }),
+  z
+    .object({ kind: z.literal('json'), text: z.string(), json: z.unknown().optional() })
+    .refine((body) => saysTheSame(body.text, body.json), {
+      error: 'json and text differ; text is what is sent: take json out of the line, or edit after the import',
+    }),
   z.object({ kind: z.literal('base64'), base64: z.base64() }),
 ]);
 
@@ -60,11 +66,23 @@ const letterSchema = z.object({
   request: z.object({
     method: z.string().regex(/^[A-Z]{1,20}$/),
     target: z.string().regex(/^\/[\x21-\x7e]*$/),
-    headers: z.array(z.tuple([z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/), z.string().regex(/^[^\r\n\0]*$/)])).max(200),
+    headers: z
+      .array(z.tuple([z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/), z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/)]))
+      .max(200),
     body: bodySchema,
   }),
   attempts: z.array(attemptSchema).max(1000),
 });
+
+/** Whoever edits an export edits what reads better, and not what is sent. */
+function saysTheSame(sent: string, shown: unknown): boolean {
+  if (shown === undefined) return true;
+  try {
+    return JSON.stringify(JSON.parse(sent)) === JSON.stringify(shown);
+  } catch {
+    return false;
+  }
+}
 
 type Letter = z.infer<typeof letterSchema>;
 
@@ -116,7 +134,8 @@ function operationOf(letter: Letter, nowMs: number): Operation {
     operationClass: letter.class,
     method: request.method,
     target: request.target,
-    headers: withoutHeaders(request.headers.flat(), SECRET_FIELDS),
+    // A length that is not that of the body would end the connection in the middle of a redrive.
+    headers: withLength(withoutHeaders(request.headers.flat(), UNKEPT_FIELDS), body),
     body,
     bodyKept,
     scope: NOBODY,
