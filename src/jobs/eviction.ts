@@ -11,7 +11,7 @@ import { type Clock, sleep } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 
 const EVERY_MS = 10_000;
-const BATCH = 200;
+const BATCH = 50;
 const REST_RATIO = 4;
 const REST_LEAST_MS = 20;
 

@@ -103,8 +103,8 @@ function dispatch(
       return dead.list(request[1], request[2], request[3]);
     case 'deadGroups':
       return dead.groups();
-    case 'deadGroupsOf':
-      return dead.groupsOf(request[1], request[2]);
+    case 'deadSums':
+      return dead.sums(request[1], request[2]);
     case 'deadSamples':
       return dead.samples(request[1]);
     case 'countDead':

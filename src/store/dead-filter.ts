@@ -6,6 +6,8 @@ export interface DeadSource {
   /** Everything but `match`, which only reads what is sealed. */
   readonly sql: string;
   readonly values: readonly Value[];
+  /** What to bound to read a part: SQLite does not carry a range from one side of a join to the other. */
+  readonly n: 'dead.n' | 'named.n';
   /** The rows that have to be walked for it, and what that binds; null when they are few. */
   readonly walk: { readonly sql: string; readonly values: readonly Value[] } | null;
 }
@@ -35,7 +37,8 @@ export function sourceOf(filter: DeadFilter, groups: readonly number[] | null): 
   const from =
     first === undefined ? 'dead_rows AS dead' : 'dead_context AS named CROSS JOIN dead_rows AS dead USING (n)';
   const few = filter.ids !== undefined || filter.redriveId !== undefined;
-  return { sql: `${from} WHERE ${['true', ...parts].join(' AND ')}`, values, walk: few ? null : walkOf(first) };
+  const sql = `${from} WHERE ${['true', ...parts].join(' AND ')}`;
+  return { sql, values, n: first === undefined ? 'dead.n' : 'named.n', walk: few ? null : walkOf(first) };
 }
 
 const OF_IDS = 'SELECT n FROM operations WHERE id IN (SELECT value FROM json_each(?))';

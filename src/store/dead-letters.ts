@@ -11,16 +11,18 @@ import type {
   Superseded,
 } from '../core/dead-letters.ts';
 import type { Operation } from '../core/operation.ts';
-import { groupsOfParts } from './dead-groups.ts';
-import type { DeadGroupPart, Slice } from './protocol.ts';
+import { groupsOfParts, SumsOfGroups } from './dead-groups.ts';
+import type { DeadGroupPart, GroupSums, Slice } from './protocol.ts';
 import { pack, packDead } from './requests.ts';
 import type { StoreThread } from './thread.ts';
 
 /** A list decrypts so many slices for one page: then it gives what it has, and the cursor goes on. */
-const MATCH_SLICES_MAX = 60;
+const MATCH_SLICES_MAX = 240;
+/** Groups whose samples one slice finds. */
+const SAMPLED_MAX = 100;
 
 /**
- * The dead letters' part of the port. Long work is many requests, each a slice of some ms, between which the thread
+ * The dead letters' part of the port. Long work is many requests, each a slice of 1 to 2 ms, between which the thread
  * commits what live calls have to write.
  */
 export class SqliteDeadLetters implements DeadLetterStore {
@@ -43,7 +45,7 @@ export class SqliteDeadLetters implements DeadLetterStore {
     let next = cursor;
     for (let slices = 1; ; slices++) {
       const request = pack(['listDead', filter, next, limit - letters.length]);
-      const slice = (await this.#thread.ask(request)) as Slice<DeadHead>;
+      const slice = (await this.#thread.askSlice(request)) as Slice<DeadHead>;
       letters.push(...slice.found);
       next = slice.next;
       const enough = letters.length === limit || (filter.match !== undefined && slices === MATCH_SLICES_MAX);
@@ -53,20 +55,19 @@ export class SqliteDeadLetters implements DeadLetterStore {
 
   async groupDead(filter: DeadFilter, limit: number): Promise<readonly DeadGroup[]> {
     const groups = groupsOfParts(await this.#partsOf(filter), filter).slice(0, limit);
-    const request = pack(['deadSamples', groups.map(({ causeId }) => causeId)]);
-    const samples = (await this.#thread.ask(request)) as readonly (readonly string[])[];
+    const samples = await this.#samplesOf(groups.map(({ causeId }) => causeId));
     return groups.map((group, at) => ({ ...group, samples: samples[at] ?? [] }));
   }
 
   countDead(): Promise<readonly DeadCount[]> {
-    return this.#thread.ask(pack(['countDead'])) as Promise<readonly DeadCount[]>;
+    return this.#thread.askSlice(pack(['countDead'])) as Promise<readonly DeadCount[]>;
   }
 
   async purgeDead(filter: DeadFilter): Promise<number> {
     let removed = 0;
     let next: number | null = null;
     do {
-      const slice = (await this.#thread.ask(pack(['purgeDead', filter, next]))) as Slice<string>;
+      const slice = (await this.#thread.askSlice(pack(['purgeDead', filter, next]))) as Slice<string>;
       removed += slice.found.length;
       next = slice.next;
     } while (next !== null);
@@ -74,26 +75,34 @@ export class SqliteDeadLetters implements DeadLetterStore {
   }
 
   evictable(limits: DeadLimits, limit: number): Promise<readonly Evictable[]> {
-    return this.#thread.ask(pack(['evictable', limits, limit])) as Promise<readonly Evictable[]>;
+    return this.#thread.askSlice(pack(['evictable', limits, limit])) as Promise<readonly Evictable[]>;
   }
 
   evict(ids: readonly string[]): Promise<number> {
-    return this.#thread.ask(pack(['evict', ids])) as Promise<number>;
+    return this.#thread.askSlice(pack(['evict', ids])) as Promise<number>;
   }
 
   /** From the kept counts when they tell endpoint, cause and state apart, which is all that most filters ask. */
   async #partsOf(filter: DeadFilter): Promise<readonly DeadGroupPart[]> {
     const { endpoint: _e, cause: _c, states: _s, ...rest } = filter;
-    if (Object.keys(rest).length === 0) {
-      return (await this.#thread.ask(pack(['deadGroups']))) as readonly DeadGroupPart[];
-    }
-    const parts: DeadGroupPart[] = [];
+    const all = async () => (await this.#thread.askSlice(pack(['deadGroups']))) as readonly DeadGroupPart[];
+    if (Object.keys(rest).length === 0) return all();
+    const sums = new SumsOfGroups();
     let next: number | null = null;
     do {
-      const slice = (await this.#thread.ask(pack(['deadGroupsOf', filter, next]))) as Slice<DeadGroupPart>;
-      parts.push(...slice.found);
+      const slice = (await this.#thread.askSlice(pack(['deadSums', filter, next]))) as Slice<GroupSums>;
+      sums.add(slice.found);
       next = slice.next;
     } while (next !== null);
-    return parts;
+    return sums.of(await all());
+  }
+
+  async #samplesOf(causeIds: readonly string[]): Promise<string[][]> {
+    const samples: string[][] = [];
+    while (samples.length < causeIds.length) {
+      const some = causeIds.slice(samples.length, samples.length + SAMPLED_MAX);
+      samples.push(...((await this.#thread.askSlice(pack(['deadSamples', some]))) as string[][]));
+    }
+    return samples;
   }
 }

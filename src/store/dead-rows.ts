@@ -18,6 +18,7 @@ export function headOf(row: Row): DeadHead {
 /** The rows of a group in one state. */
 export function partOf(row: Row): DeadGroupPart {
   return {
+    id: row['id'] as number,
     causeId: row['cause_id'] as string,
     label: row['label'] as string,
     endpoint: row['endpoint'] as string,

@@ -12,17 +12,17 @@ import type { Row, Value } from './columns.ts';
 import { type DeadSource, sourceOf } from './dead-filter.ts';
 import { headOf, partOf } from './dead-rows.ts';
 import { type Ledger, WHOLE } from './ledger.ts';
-import type { DeadGroupPart, KeptFacts, OperationText, Slice } from './protocol.ts';
+import type { DeadGroupPart, GroupSums, KeptFacts, OperationText, Slice } from './protocol.ts';
 import type { Statements } from './statements.ts';
 
-/** One request looks at so many index entries, or decrypts so many rows: some ms, and other batches come between. */
-const SLICE_ROWS = 5000;
-const SLICE_WHOLE_ROWS = 100;
+/** One request looks at so many index entries, or decrypts so many rows: 1 to 2 ms, and other batches come between. */
+const SLICE_ROWS = 2000;
+const SLICE_WHOLE_ROWS = 25;
 /** A deletion writes: the rows of one request. */
-const SLICE_DELETED = 200;
+const SLICE_DELETED = 50;
 
-const GROUP_SUMS = `dead.group_id, count(*) AS rows, sum(dead.count) AS calls, sum(dead.bytes) AS bytes,
-    min(dead.created_at_ms) AS first_ms, max(dead.dead_at_ms) AS last_ms`;
+/** In the order of `GroupSums`. */
+const SUMS = 'dead.group_id, count(*), sum(dead.count), sum(dead.bytes), min(dead.created_at_ms), max(dead.dead_at_ms)';
 /** What runs is left alone. */
 const DELETABLE = "state NOT IN ('redriving', 'sent', 'reserved', 'waiting')";
 
@@ -109,20 +109,15 @@ export class DeadLedger {
     return rows.map(partOf);
   }
 
-  /** The groups of the matching rows of the next slice. */
-  groupsOf(filter: DeadFilter, cursor: number | null): Slice<DeadGroupPart> {
+  /** What the matching rows of the next slice add to each group. */
+  sums(filter: DeadFilter, cursor: number | null): Slice<GroupSums> {
     const part = this.#part(filter, cursor);
     if (part === null) return { found: [], next: null };
     const among = part.filtersText ? 'dead_rows AS dead WHERE dead.n IN (SELECT value FROM json_each(?))' : part.sql;
     const bound = part.filtersText ? [JSON.stringify(this.#found(part, filter, -1))] : part.values;
-    const rows = this.#statements
-      .run(
-        `SELECT cause_id, endpoint, dead_reason, state, label, sums.* FROM (
-           SELECT ${GROUP_SUMS} FROM ${among} GROUP BY dead.group_id
-         ) AS sums JOIN dead_groups ON dead_groups.id = sums.group_id`,
-      )
-      .all(...bound) as Row[];
-    return { found: rows.map(partOf), next: part.from };
+    const statement = this.#statements.run(`SELECT ${SUMS} FROM ${among} GROUP BY dead.group_id`);
+    statement.setReturnArrays(true);
+    return { found: statement.all(...bound) as unknown as GroupSums[], next: part.from };
   }
 
   /** Ids of the newest rows of each of these causes, at most three each. */
@@ -222,11 +217,11 @@ export class DeadLedger {
     const before = cursor ?? Number.MAX_SAFE_INTEGER;
     const groups = this.#groupsMeant(filter);
     if (groups?.length === 0) return null;
-    const { sql, values, walk } = sourceOf(filter, groups);
+    const { sql, values, n, walk } = sourceOf(filter, groups);
     const filtersText = filter.match !== undefined;
     const from = walk === null ? null : this.#endOf(walk, before, filtersText ? SLICE_WHOLE_ROWS : SLICE_ROWS);
-    const bounded = `${sql} AND dead.n >= ? AND dead.n < ?`;
-    return { sql: bounded, values: [...values, from ?? 0, before], from, filtersText };
+    const bounded = `${sql} AND ${n} >= ? AND ${n} < ?`;
+    return { sql: bounded, n, values: [...values, from ?? 0, before], from, filtersText };
   }
 
   /** The number of the last of `size` rows before `before`; null when there are not so many. */
@@ -238,9 +233,9 @@ export class DeadLedger {
   }
 
   /** `limit` -1: all. */
-  #found({ sql, values, filtersText }: Part, { match }: DeadFilter, limit: number): number[] {
+  #found({ sql, n, values, filtersText }: Part, { match }: DeadFilter, limit: number): number[] {
     const rows = this.#statements
-      .run(`SELECT dead.n FROM ${sql} ORDER BY dead.n DESC LIMIT ?`)
+      .run(`SELECT dead.n FROM ${sql} ORDER BY ${n} DESC LIMIT ?`)
       .all(...values, filtersText ? -1 : limit);
     return this.#matching(
       rows.map((row) => row['n'] as number),
@@ -283,7 +278,7 @@ export class DeadLedger {
 }
 
 /** Rows between two numbers. */
-interface Part {
+interface Part extends Pick<DeadSource, 'n'> {
   readonly sql: string;
   readonly values: readonly Value[];
   /** Where it ends and the next begins; null at the end. */

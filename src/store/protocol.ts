@@ -59,7 +59,7 @@ export type Request =
   | readonly ['supersede', Success]
   | readonly ['listDead', DeadFilter, cursor: number | null, limit: number]
   | readonly ['deadGroups']
-  | readonly ['deadGroupsOf', DeadFilter, cursor: number | null]
+  | readonly ['deadSums', DeadFilter, cursor: number | null]
   | readonly ['deadSamples', causeIds: readonly string[]]
   | readonly ['countDead']
   | readonly ['purgeDead', DeadFilter, cursor: number | null]
@@ -100,8 +100,20 @@ export interface Slice<T> {
 
 /** The rows of a group in one state. */
 export interface DeadGroupPart extends Omit<DeadGroup, 'states' | 'samples'> {
+  /** Of the row that keeps its counts. */
+  readonly id: number;
   readonly state: OperationState;
 }
+
+/** Of rows of one group in one state: its id, rows, calls, bytes, and epoch ms of the first and the last. */
+export type GroupSums = readonly [
+  id: number,
+  rows: number,
+  calls: number,
+  bytes: number,
+  firstAtMs: number,
+  lastAtMs: number,
+];
 
 /** What a request gives back. */
 export type Result =
@@ -116,7 +128,7 @@ export type Result =
   | string
   | Superseded
   | Slice<DeadHead>
-  | Slice<DeadGroupPart>
+  | Slice<GroupSums>
   | Slice<string>
   | readonly DeadGroupPart[]
   | readonly (readonly string[])[]

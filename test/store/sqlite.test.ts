@@ -145,6 +145,38 @@ it('writes what nobody waits for within 50 ms, and with the next batch before th
   expect([clock.pending, store.batches - before]).toEqual([0, 3]);
 });
 
+it('reads a long list in slices, adds them up, and lets what is written meanwhile come between', async () => {
+  const store = await testStore(testDirectory());
+  const dead = { state: 'dead', deadReason: 'exhausted', causeLabel: 'down', deadAtMs: NOW_MS } as const;
+  const rows = Array.from({ length: 9000 }, (_, n) =>
+    row({ id: `d${n}`, ...dead, causeId: `cause-${n % 2}`, deadAtMs: NOW_MS + n, createdAtMs: NOW_MS - n }),
+  );
+  await Promise.all(rows.map((each) => store.insert(each)));
+  const order: string[] = [];
+  const reading = store.groupDead({ context: { workflow: 'enrich' }, sinceMs: NOW_MS + 1000 }, 10).then((groups) => {
+    order.push('groups');
+    return groups;
+  });
+  await Promise.all(['a', 'b'].map((id) => store.insert(row({ id })).then(() => order.push(id))));
+  expect(await reading).toMatchObject([
+    {
+      causeId: 'cause-1',
+      rows: 4000,
+      firstAtMs: NOW_MS - 8999,
+      lastAtMs: NOW_MS + 8999,
+      samples: ['d8999', 'd8997', 'd8995'],
+    },
+    {
+      causeId: 'cause-0',
+      rows: 4000,
+      firstAtMs: NOW_MS - 8998,
+      lastAtMs: NOW_MS + 8998,
+      samples: ['d8998', 'd8996', 'd8994'],
+    },
+  ]);
+  expect(order).toEqual(['a', 'b', 'groups']);
+});
+
 it('says that its thread died, rejects what waits, and hangs nowhere', async () => {
   const told: (string | null)[] = [];
   const worker = new Promise<{ terminate: () => Promise<number> }>((resolve) => {

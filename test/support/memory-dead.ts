@@ -68,6 +68,7 @@ export function headOfDead(row: Operation): DeadHead {
 export function partOfDead(row: Operation): DeadGroupPart {
   const { causeId, causeLabel, endpoint, deadReason, state, count, createdAtMs, deadAtMs, updatedAtMs } = row;
   return {
+    id: 0,
     causeId: causeId ?? '',
     label: causeLabel ?? endpoint,
     endpoint,
