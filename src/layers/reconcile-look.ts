@@ -252,11 +252,17 @@ async function answerOf(outcome: Outcome): Promise<LookAnswer> {
   }
   const bytes = await collected(body);
   try {
-    if (bytes !== null) return { ok: true, status, document: JSON.parse(bytes.toString()) as unknown };
+    const document: unknown = bytes === null ? null : JSON.parse(bytes.toString());
+    if (isFinding(document)) return { ok: true, status, document };
   } catch {
     // Not what it promised; the next look may be.
   }
   return { ok: false, status };
+}
+
+/** An object or a list. An error that says 200 (intercom-ruby checks for it) shows nothing absent. */
+function isFinding(document: unknown): boolean {
+  return typeof document === 'object' && document !== null && !('type' in document && document.type === 'error.list');
 }
 
 /** The whole body; null when it broke off or is too large. */

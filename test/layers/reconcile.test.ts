@@ -92,6 +92,14 @@ describe('§7: a page that ends before the send proves nothing', () => {
 });
 
 describe('§7: an answer that could not be read through proves nothing', () => {
+  test('an error that says 200 is a look that failed: nothing is sent again', async () => {
+    const { outcome } = await rig.send(NOTE);
+    await rig.lose();
+    await show({ type: 'error.list', errors: [{ code: 'server_error', message: 'try again' }] });
+    expect(await outcome).toMatchObject({ verdict: { effect: 'unknown' } });
+    expect(rig.asked.filter((line) => line.startsWith('POST'))).toHaveLength(1);
+  });
+
   /** An expression without an end, as any is over an answer that is too long for its time. */
   const ENDLESS = '($f := function($n) { $f($n + 1) }; $f(0))';
 
