@@ -47,10 +47,13 @@ export function conclusion(straight: Side, through: Side): string[] {
   ];
   if (through.unknown > 0) {
     lines.push(
-      'Unknown: the answer to a create was lost. Holdfast says so (holdfast_outcome_unknown) and sends it no second time; it does not yet look whether it landed.',
+      'Unknown: the answer to a create was lost, and looking for what it made found nothing in its time. Holdfast says so (holdfast_outcome_unknown), sends it no second time, and keeps it as a dead letter.',
     );
   }
-  if (through.givenUp > 0) lines.push('Given up: retries or their budget were used up, and the caller was told.');
+  if (through.givenUp > 0)
+    lines.push(
+      'Given up: retries or their budget were used up. The caller was told, and the write is kept as a dead letter.',
+    );
   return lines;
 }
 

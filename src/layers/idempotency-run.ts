@@ -75,7 +75,7 @@ export class LiveRun implements HeldRun {
   readonly names: OperationNames;
   /** For the caller. May have `settled` behind it, and then the run goes on. */
   readonly answer: Promise<Outcome>;
-  /** When it has really ended and its record is durable, or cannot be for now. */
+  /** When it has really ended and its record is durable, or the store would not take it (`finals` tries again). */
   readonly ended: Promise<Ending>;
   readonly #parts: RunParts;
   readonly #exchange: Exchange;
