@@ -49,6 +49,8 @@ export function createLedgerJobs(
   return {
     redrive,
     restore: async () => {
+      // First, for what it was sending is among what recovery holds and looks for.
+      await redrive.redrives.release();
       await recovery.restore(clock);
       await redrive.redrives.restore();
     },

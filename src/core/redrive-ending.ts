@@ -8,6 +8,7 @@ import { type AttemptRecord, type Exchange, effectOfAttempts } from './exchange.
 import type { Operation, OperationChange, StoredAnswer } from './operation.ts';
 import { fateChange } from './operation-record.ts';
 import type { Outcome } from './outcome.ts';
+import { recoveryOf } from './recovery.ts';
 import type { RowResult } from './redrive.ts';
 import type { Effect } from './verdict.ts';
 
@@ -33,12 +34,31 @@ export interface RowTry {
   readonly answerId: string | null;
 }
 
-/** The state of a row that was taken and not tried. */
-export function stateBefore({
-  operationClass,
-  effect,
-}: Pick<Operation, 'operationClass' | 'effect'>): 'dead' | 'unknown' {
-  return operationClass === 'create' && effect !== 'none' ? 'unknown' : 'dead';
+/** The reason of a row that is on the wire: it is `redriving` then as well. */
+export const ON_WIRE = 'sent';
+
+/** What becomes of a row that an earlier process had taken: as it was, or lost on the wire. `nowMs` is epoch ms. */
+export function releasedChange(row: Operation, nowMs: number): OperationChange {
+  if (row.reason === ON_WIRE) {
+    const step = recoveryOf({ ...row, state: 'sent', handedOver: false, keyHash: keyOf(row) }, nowMs);
+    if ('change' in step) return step.change;
+  }
+  const { operationClass, effect, updatedAtMs, keyHash } = row;
+  const isInDoubt = operationClass === 'create' && effect !== 'none';
+  const released = { updatedAtMs, redriveId: null };
+  return isInDoubt
+    ? { ...released, state: 'unknown', keyHash }
+    : {
+        ...released,
+        state: row.supersededBy === null ? 'dead' : 'superseded',
+        keyHash: null,
+        formerKeyHash: keyOf(row),
+      };
+}
+
+/** The key under which its caller sent it. */
+export function keyOf({ keyHash, formerKeyHash }: Pick<Operation, 'keyHash' | 'formerKeyHash'>): string | null {
+  return keyHash ?? formerKeyHash;
 }
 
 /** Decides on the final record of a row. */

@@ -158,19 +158,31 @@ export function isCustomerVisible({
   return operationClass === 'create' && CUSTOMER_SEES.test(endpoint);
 }
 
+/** Whether customers would see it a day late: what has not landed by now is not sent unless it is forced. */
+export function isTooLate(
+  row: Pick<RowFacts, 'endpoint' | 'operationClass' | 'createdAtMs'>,
+  { maxAgeMs, nowMs }: Pick<RowRules, 'maxAgeMs' | 'nowMs'>,
+): boolean {
+  return nowMs - row.createdAtMs > maxAgeMs && isCustomerVisible(row);
+}
+
+/** When its caller asked for it, epoch ms; of equal refused ones that share a row, the last. */
+export function askedAtMs(row: Pick<Operation, 'deadReason' | 'deadAtMs' | 'createdAtMs'>): number {
+  return row.deadReason === 'refused' ? (row.deadAtMs ?? row.createdAtMs) : row.createdAtMs;
+}
+
 /** Decides on one row; asked when a plan is made and again when its turn has come. */
-export function planRow(row: RowFacts, { force, maxAgeMs, nowMs }: RowRules): RowPlan {
-  const superseded = row.state === 'superseded' ? row.supersededBy : row.maybeSupersededBy;
+export function planRow(row: RowFacts, rules: RowRules): RowPlan {
+  // What is idempotent is superseded by its resource alone: an equal write may be the older one.
+  const maybe = row.operationClass === 'idempotent' ? null : row.maybeSupersededBy;
+  const by = row.supersededBy ?? maybe;
   if (!REDRIVEN_STATES.includes(row.state)) return { kind: 'skipped', why: `is ${row.state}` };
   if (!row.bodyKept && row.state !== 'unknown')
     return { kind: 'skipped', why: 'its body streamed through, it was not kept' };
-  if (force) return RUN;
-  if (row.state === 'superseded' || superseded !== null) {
-    return { kind: 'superseded', why: superseded === null ? '' : `by ${superseded}` };
-  }
-  const isOld = nowMs - row.createdAtMs > maxAgeMs;
-  // What may have landed is looked for, however old; only its repeat would come too late, and that has its own rules.
-  if (isOld && isCustomerVisible(row) && row.effect === 'none') {
+  if (rules.force) return RUN;
+  if (row.state === 'superseded' || by !== null) return { kind: 'superseded', why: by === null ? '' : `by ${by}` };
+  // What may have landed is looked for, however old.
+  if (isTooLate(row, rules) && row.effect === 'none') {
     return { kind: 'expired', why: 'customers would see it late; force sends it all the same' };
   }
   return RUN;

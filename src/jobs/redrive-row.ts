@@ -1,25 +1,37 @@
 /**
- * One row of a redrive: read, taken, tried once, written down. It is taken by its state (`redriving`), so that no two
- * redrives, no recovery and no caller run it at once, and marked `sent` before the wire like every operation: after a crash
- * the ledger says how far it came. What ends it, its new state and its result, is one commit.
+ * One row of a redrive: read, taken, tried once, written down. It is taken by its state, `redriving`, which it keeps on the
+ * wire, too: no other run may follow upon that, so that no recovery, no queue, no second redrive and no caller sends it
+ * beside this one. Its key is its own again meanwhile. That it was sent is written before the wire all the same: after a
+ * crash the ledger says how far it came. What ends it, its new state and its result, is one commit.
  */
 
 import type { AttemptRecord, Exchange } from '../core/exchange.ts';
-import type { Operation, StoredAnswer } from '../core/operation.ts';
+import type { Operation, OperationChange, StoredAnswer } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
+import { keyExpiresAtMs } from '../core/operation-record.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
 import { answerIdOf } from '../core/reconcile.ts';
 import { isDetectable } from '../core/recovery.ts';
-import { planRow, type Redrive, type RedriveRow, type RedriveStore, type RowResult } from '../core/redrive.ts';
-import { type RowEnding, rowEnding, stateBefore } from '../core/redrive-ending.ts';
+import {
+  askedAtMs,
+  isTooLate,
+  planRow,
+  type Redrive,
+  type RedriveRow,
+  type RedriveStore,
+  type RowPlan,
+  type RowResult,
+} from '../core/redrive.ts';
+import { keyOf, ON_WIRE, type RowEnding, rowEnding } from '../core/redrive-ending.ts';
+import { resourceOf } from '../core/resource.ts';
 import type { Service } from '../core/service.ts';
 import type { EndpointMatch, Settings } from '../core/settings.ts';
-import { type Store, StoreUnavailable } from '../core/store.ts';
+import { OperationExists, type Store, StoreUnavailable } from '../core/store.ts';
 import { type Clock, sleep } from '../ops/clock.ts';
 
 /** What rows are run with. */
 export interface RedriveRowParts {
-  readonly store: Pick<Store, 'get' | 'change'>;
+  readonly store: Pick<Store, 'get' | 'byKey' | 'change'>;
   readonly redrives: Pick<RedriveStore, 'settleRow'>;
   readonly settings: () => Settings;
   readonly newId: () => string;
@@ -30,9 +42,11 @@ export interface RedriveRowParts {
 }
 
 /** A row that is to be tried. */
-export interface TakenRow {
+export interface ReadyRow {
   readonly row: RedriveRow;
   readonly operation: Operation;
+  /** Rows of one resource go one after the other; null for none. */
+  readonly resource: string | null;
   exchange: Exchange;
   /** Nothing of it was sent before; it is looked for all the same, because it is old. */
   precaution: boolean;
@@ -74,8 +88,8 @@ export class RedriveRows {
     this.#credential = credential;
   }
 
-  /** The operation of a row that wants to be tried, or the end of one that does not. */
-  async look(row: RedriveRow): Promise<Operation | RowEnd | RowLater> {
+  /** A row that wants to be tried, or the end of one that does not. */
+  async look(row: RedriveRow): Promise<ReadyRow | RowEnd | RowLater> {
     const operation = await this.#parts.store.get(row.operation);
     if (operation === null) return this.#pass(row, 'skipped', 'is gone');
     const { state, redriveId, reason } = operation;
@@ -84,28 +98,36 @@ export class RedriveRows {
       if (state === 'succeeded' || state === 'dead' || state === 'unknown') return this.#pass(row, state, reason);
     }
     if (state === 'sent' || state === 'redriving') return ELSEWHERE;
-    const { redrive } = this.#parts.settings();
-    const nowMs = this.#clock.wall();
-    const plan = planRow(operation, { force: this.#redrive.force, maxAgeMs: redrive.maxAgeMs, nowMs });
+    const plan = this.#plan(operation);
     if (plan.kind !== 'run') return this.#pass(row, plan.kind, plan.why);
-    if (this.#match(operation).policy.mode === 'observe') return this.#pass(row, 'skipped', 'mode observe');
-    return operation;
+    const match = this.#match(operation);
+    if (match.policy.mode === 'observe') return this.#pass(row, 'skipped', 'mode observe');
+    const precaution = this.#wantsLook(operation, match);
+    const exchange = this.#exchangeOf(operation, match, precaution);
+    return { row, operation, resource: resourceOf(exchange), precaution, exchange };
   }
 
-  /** Takes a row, unless somebody else was first. */
-  async take(row: RedriveRow, operation: Operation): Promise<TakenRow | RowLater> {
-    const { id, state } = operation;
-    const change = { state: 'redriving', updatedAtMs: this.#clock.wall(), redriveId: this.#redrive.id } as const;
-    const taken = await this.#parts.store.change(id, change, [state]);
-    if (!taken) return ELSEWHERE;
-    const match = this.#match(operation);
-    const precaution = this.#wantsLook(operation, match);
-    return { row, operation, precaution, exchange: this.#exchangeOf(operation, match, precaution) };
+  /** Takes a row, unless somebody else was first; null: it is taken. */
+  async take({ row, operation }: ReadyRow): Promise<RowEnd | RowLater | null> {
+    const { id, state, scope } = operation;
+    const nowMs = this.#clock.wall();
+    const keyHash = operation.keyHash ?? this.#formerKey(operation, nowMs);
+    const change = { state: 'redriving', updatedAtMs: nowMs, redriveId: this.#redrive.id, keyHash } as const;
+    try {
+      return (await this.#parts.store.change(id, change, [state])) ? null : ELSEWHERE;
+    } catch (error) {
+      if (!(error instanceof OperationExists) || keyHash === null) throw error;
+    }
+    const other = await this.#parts.store.byKey(scope, keyHash);
+    // Its caller has sent it again: that call runs, or is the answer that the key has.
+    if (other?.state !== 'succeeded') return ELSEWHERE;
+    if (!this.#redrive.force) return this.#pass(row, 'superseded', `by ${other.id}`);
+    return (await this.#parts.store.change(id, { ...change, keyHash: null }, [state])) ? null : ELSEWHERE;
   }
 
   /** Tries it. */
-  async run(taken: TakenRow): Promise<RowEnd | RowLater> {
-    const { operation } = taken;
+  async run(taken: ReadyRow): Promise<RowEnd | RowLater> {
+    const { operation, row } = taken;
     let outcome = await this.#enter(taken.exchange);
     if (taken.precaution && couldNotLook(taken.exchange, outcome)) {
       taken.precaution = false;
@@ -118,16 +140,15 @@ export class RedriveRows {
     const attempts = exchange.attempts.slice(operation.attempts.length);
     const later = laterOf(exchange, outcome, attempts);
     if (later !== null) {
-      const state = operation.state === 'superseded' ? 'superseded' : stateBefore(operation);
       // As it was, or it would look as if this redrive had tried it.
-      const { effect, reason, sentAtMs, redriveId, updatedAtMs } = operation;
-      const before = { state, effect, reason, sentAtMs, redriveId, updatedAtMs, attempts } as const;
-      await this.#parts.store.change(operation.id, before);
+      const { state, effect, reason, sentAtMs, redriveId, updatedAtMs, keyHash } = operation;
+      await this.#write(taken, { state, effect, reason, sentAtMs, redriveId, updatedAtMs, keyHash, attempts }, null);
       return later;
     }
     const answerId = idIn(answer, exchange.policy.answerId);
     const ending = rowEnding(exchange, outcome, { operation, precaution, nowMs, answer, answerId });
-    await this.#record(taken, ending, nowMs);
+    const change = { ...ending.change, ...this.#keyAfter(taken, ending, nowMs) };
+    await this.#write(taken, change, { ...row, result: ending.result, detail: ending.detail, atMs: nowMs });
     return ending;
   }
 
@@ -136,13 +157,14 @@ export class RedriveRows {
     return (await early.settled) ?? early;
   }
 
-  /** One commit. It is sent and over: nobody but this knows the ending, so a store that fails is tried again. */
-  async #record({ operation, row, exchange }: TakenRow, ending: RowEnding, nowMs: number): Promise<void> {
+  /** One commit. Nobody but this knows how the row is now, so a store that fails is tried again. */
+  async #write({ operation, exchange }: ReadyRow, change: OperationChange, result: RedriveRow | null): Promise<void> {
+    const { store, redrives } = this.#parts;
     for (;;) {
       try {
         await Promise.all([
-          this.#parts.store.change(operation.id, ending.change, ['redriving', 'sent']),
-          this.#settle(row, ending.result, ending.detail, nowMs),
+          store.change(operation.id, change, ['redriving']),
+          result === null ? null : redrives.settleRow(this.#redrive.id, result),
         ]);
         return;
       } catch (error) {
@@ -151,6 +173,26 @@ export class RedriveRows {
         await sleep(this.#clock, RECORD_AGAIN_MS, signal);
       }
     }
+  }
+
+  /** The key that it gave up when it died, for as long as keys are kept: its caller may send it again. */
+  #formerKey(operation: Operation, nowMs: number): string | null {
+    const { ttlMs } = this.#match(operation).policy.idempotency;
+    return operation.createdAtMs + ttlMs > nowMs ? operation.formerKeyHash : null;
+  }
+
+  /** Who came home keeps its key as any success does, who is dead has none, and who is in doubt is found by it. */
+  #keyAfter({ operation, exchange }: ReadyRow, { result }: RowEnding, nowMs: number): Partial<OperationChange> {
+    const keyHash = keyOf(operation);
+    if (result === 'dead') return { keyHash: null, formerKeyHash: keyHash };
+    if (result !== 'succeeded' || keyHash === null) return {};
+    if (operation.keyHash === null && this.#formerKey(operation, nowMs) === null) return { keyHash: null };
+    return { expiresAtMs: keyExpiresAtMs(operation.createdAtMs, nowMs, exchange.policy.idempotency) };
+  }
+
+  #plan(operation: Operation): RowPlan {
+    const { maxAgeMs } = this.#parts.settings().redrive;
+    return planRow(operation, { force: this.#redrive.force, maxAgeMs, nowMs: this.#clock.wall() });
   }
 
   /** Gives up a row that somebody else runs, and never ends. */
@@ -190,16 +232,19 @@ export class RedriveRows {
       effect: 'unknown',
       looks: Math.max(operation.looks, 1),
     } as const;
+    const { maxAgeMs } = settings().redrive;
+    const lookOnly = !this.#redrive.force && isTooLate(operation, { maxAgeMs, nowMs: this.#clock.wall() });
     const run = { id: newId(), nowMs, deadlineAtMs: nowMs + match.policy.timeout.totalMs, priority: PRIORITY };
     const exchange = exchangeOfOperation(
       { ...operation, credential, credentialRef: ref, ...(precaution ? doubted : {}) },
       match,
-      { ...run, lookOnly: false },
+      { ...run, lookOnly },
     );
+    if (exchange.operation !== null) exchange.operation = { ...exchange.operation, askedAtMs: askedAtMs(operation) };
     exchange.beforeSend = async () => {
       const sentMs = this.#clock.wall();
       const sentAtMs = operation.sentAtMs ?? sentMs;
-      const sent = { state: 'sent', updatedAtMs: sentMs, sentAtMs, effect: 'unknown', reason: 'sent' } as const;
+      const sent = { state: 'redriving', updatedAtMs: sentMs, sentAtMs, effect: 'unknown', reason: ON_WIRE } as const;
       if (!(await store.change(operation.id, sent, ['redriving']))) throw new Error('the row is not ours any more');
       exchange.beforeSend = null;
     };

@@ -13,12 +13,11 @@ import {
   ratePerSecond,
 } from '../core/redrive.ts';
 import { beginPace, nextPace, type Pace, type PaceEvent, roomOf } from '../core/redrive-pace.ts';
-import { resourceOf } from '../core/resource.ts';
 import type { QuotaStatus } from '../core/status.ts';
 import { StoreUnavailable } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { RedriveEvents } from '../ops/redrive-events.ts';
-import { type RedriveRowParts, RedriveRows, type RowEnd, type RowLater, type TakenRow } from './redrive-row.ts';
+import { type ReadyRow, type RedriveRowParts, RedriveRows, type RowEnd, type RowLater } from './redrive-row.ts';
 
 /** What a run is made of. */
 export interface RedriveRunParts extends RedriveRowParts {
@@ -44,7 +43,7 @@ export class RedriveRun {
   #credential: string | null;
   #pace: Pace;
   #updatedAtMs: number;
-  readonly #running = new Map<TakenRow, string | null>();
+  readonly #running = new Set<ReadyRow>();
   #page: RedriveRow[] = [];
   #afterN = 0;
   /** Rows that somebody else runs: what became of them is asked last. */
@@ -100,7 +99,7 @@ export class RedriveRun {
   /** Runs until it is over or the signal is aborted. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const stop = (): void => {
-      for (const { exchange } of this.#running.keys()) exchange.cancel.abort('shutdown');
+      for (const { exchange } of this.#running) exchange.cancel.abort('shutdown');
       this.#wake();
     };
     signal.addEventListener('abort', stop, { once: true });
@@ -130,24 +129,24 @@ export class RedriveRun {
     const rows = new RedriveRows(this.#parts, this.#clock, this.#head, this.#credential);
     const found = await rows.look(row);
     if ('result' in found) return this.#ended(row, found);
-    const taken = 'aside' in found ? found : await rows.take(row, found);
-    if ('aside' in taken) {
-      if (this.#asideRounds > ASIDE_ROUNDS_MAX) return this.#ended(row, await rows.giveUp(row));
-      this.#drop(row);
-      this.#aside.push(row);
-      return;
-    }
-    const resource = resourceOf(taken.exchange);
-    while (this.#isBusy(resource)) await this.#wait(Infinity);
-    this.#spend(taken.exchange.credentialRef);
+    if ('aside' in found) return this.#elsewhere(rows, row);
+    // Looked at again when that has ended: it may have made this one needless.
+    if (this.#isBusy(found.resource)) return this.#wait(Infinity);
+    const hindrance = await rows.take(found);
+    if (hindrance !== null) return 'result' in hindrance ? this.#ended(row, hindrance) : this.#elsewhere(rows, row);
+    this.#spend(found.exchange.credentialRef);
     this.#drop(row);
-    this.#running.set(taken, resource);
-    void this.#run(rows, taken);
+    this.#running.add(found);
+    void this.#run(rows, found);
   }
 
-  async #run(rows: RedriveRows, taken: TakenRow): Promise<void> {
+  async #run(rows: RedriveRows, taken: ReadyRow): Promise<void> {
     try {
-      const end = await rows.run(taken);
+      const end = await rows.run(taken).catch((error: unknown) => {
+        // It has no result; how it is now is asked when the redrive is resumed.
+        this.#aside.push(taken.row);
+        throw error;
+      });
       if ('result' in end) await this.#note(end);
       else this.#postpone(taken.row, end);
     } catch (error) {
@@ -156,6 +155,13 @@ export class RedriveRun {
       this.#running.delete(taken);
       this.#wake();
     }
+  }
+
+  /** What became of a row that somebody else runs is asked later, and not for ever. */
+  async #elsewhere(rows: RedriveRows, row: RedriveRow): Promise<void> {
+    if (this.#asideRounds > ASIDE_ROUNDS_MAX) return this.#ended(row, await rows.giveUp(row));
+    this.#drop(row);
+    this.#aside.push(row);
   }
 
   /** It is not the first any more when one was postponed meanwhile. */
@@ -199,7 +205,7 @@ export class RedriveRun {
 
   /** Another row of the same resource is under way: they go in their order. */
   #isBusy(resource: string | null): boolean {
-    return resource !== null && [...this.#running.values()].includes(resource);
+    return resource !== null && [...this.#running].some((each) => each.resource === resource);
   }
 
   async #next(): Promise<RedriveRow | null> {

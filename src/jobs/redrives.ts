@@ -7,6 +7,7 @@
 
 import type { DeadFilter } from '../core/dead-letters.ts';
 import {
+  askedAtMs,
   countRows,
   EMPTY_PLAN,
   keptFilter,
@@ -19,7 +20,7 @@ import {
   ratePerSecond,
   redriveHash,
 } from '../core/redrive.ts';
-import { stateBefore } from '../core/redrive-ending.ts';
+import { releasedChange } from '../core/redrive-ending.ts';
 import type { PaceEvent } from '../core/redrive-pace.ts';
 import type { Store } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
@@ -27,7 +28,7 @@ import { RedriveRun, type RedriveRunParts } from './redrive-run.ts';
 
 /** What redrives are made of. */
 export interface RedrivesParts extends RedriveRunParts {
-  readonly store: Pick<Store, 'get' | 'change' | 'listDead'>;
+  readonly store: Pick<Store, 'get' | 'byKey' | 'change' | 'listDead'>;
 }
 
 /** A plan with what it costs. */
@@ -133,11 +134,10 @@ export class Redrives {
     return this.get(id);
   }
 
-  /** Puts right what a crash left, and takes up what was not over; before the first call. Never rejects. */
+  /** Takes up what was not over; before the first call. Never rejects. */
   async restore(): Promise<void> {
     const { redrives, events } = this.#parts;
     try {
-      await this.#release();
       for (const redrive of await redrives.list(LIST_MAX)) {
         if (redrive.state !== 'running' && redrive.state !== 'paused') continue;
         const complete = (await redrives.rows(redrive.id, redrive.rows - 1, 1, false)).length === 1;
@@ -180,21 +180,27 @@ export class Redrives {
     this.#over.add(over);
   }
 
-  /** Rows that were taken and not sent go back to where they were. */
-  async #release(): Promise<void> {
-    const { store } = this.#parts;
-    for (let cursor: number | null = null; ; ) {
-      const page = await store.listDead({ states: ['redriving'] }, cursor, PAGE);
-      await Promise.all(
-        page.letters.map((row) =>
-          store.change(row.id, { state: stateBefore(row), updatedAtMs: row.updatedAtMs, redriveId: null }, [
-            'redriving',
-          ]),
-        ),
-      );
-      if (page.next === null) return;
-      cursor = page.next;
+  /** Rows that were taken are dead or in doubt again, before anybody else looks for what is. Never rejects. */
+  async release(): Promise<void> {
+    const { store, events } = this.#parts;
+    try {
+      for (let cursor: number | null = null; ; ) {
+        const page = await store.listDead({ states: ['redriving'] }, cursor, PAGE);
+        await Promise.all(page.letters.map(({ id }) => this.#releaseRow(id)));
+        if (page.next === null) return;
+        cursor = page.next;
+      }
+    } catch (error) {
+      events.notRestored(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  async #releaseRow(id: string): Promise<void> {
+    const { store } = this.#parts;
+    const row = await store.get(id);
+    if (row === null) return;
+    const change = releasedChange(row, this.#clock.wall());
+    await store.change(id, change, ['redriving']);
   }
 
   /** What is meant, oldest first, and what it takes. */
@@ -202,20 +208,26 @@ export class Redrives {
     const { store, settings } = this.#parts;
     const { force, velocity } = order;
     const rules = { force, maxAgeMs: settings().redrive.maxAgeMs, nowMs: this.#clock.wall() };
-    const filter = meaning(order.filter);
     let plan = EMPTY_PLAN;
-    const ids: string[] = [];
+    const rows: { readonly id: string; readonly askedAtMs: number }[] = [];
     const tokens = new Set<string>();
-    for (let cursor: number | null = null; ; ) {
-      const page = await store.listDead(filter, cursor, PAGE);
-      plan = countRows(plan, page.letters, rules);
-      for (const { id, credentialRef } of page.letters) {
-        ids.push(id);
-        tokens.add(credentialRef);
+    for (const filter of partsOf(meaning(order.filter))) {
+      for (let cursor: number | null = null; ; ) {
+        const page = await store.listDead(filter, cursor, PAGE);
+        plan = countRows(plan, page.letters, rules);
+        for (const letter of page.letters) {
+          rows.push({ id: letter.id, askedAtMs: askedAtMs(letter) });
+          tokens.add(letter.credentialRef);
+        }
+        if (page.next === null) break;
+        cursor = page.next;
       }
-      if (page.next === null) break;
-      cursor = page.next;
     }
+    // As they were asked for; they died in another order. Those of one moment in the order in which they died.
+    const ids = rows
+      .reverse()
+      .sort((a, b) => a.askedAtMs - b.askedAtMs)
+      .map(({ id }) => id);
     const limits = this.#parts
       .quotas()
       .flatMap(({ token, limit }) => (limit !== null && tokens.has(token) ? [limit] : []));
@@ -223,11 +235,20 @@ export class Redrives {
     const known = new Set(ids);
     const missing = (order.filter.ids ?? []).filter((id) => !known.has(id));
     const cost = { calls: plan.run, perSecond, seconds: Math.ceil(plan.run / perSecond) };
-    return { forecast: { ...plan, ...cost, missing }, ids: ids.reverse() };
+    return { forecast: { ...plan, ...cost, missing }, ids };
   }
 }
 
 const CREDENTIAL_WANTED = 'the process was started again: resume it with its credential';
+
+/** Many ids are asked for in parts, or each page would look all of them up. */
+function partsOf(filter: DeadFilter): DeadFilter[] {
+  const { ids } = filter;
+  if (ids === undefined) return [filter];
+  const parts: DeadFilter[] = [];
+  for (let from = 0; from < ids.length; from += PAGE) parts.push({ ...filter, ids: ids.slice(from, from + PAGE) });
+  return parts;
+}
 
 /** The filter over the states that a redrive looks at. */
 function meaning(filter: DeadFilter): DeadFilter {

@@ -83,6 +83,84 @@ describe('§9: redrive is safe by construction', () => {
   });
 });
 
+describe('§9: a redrive and what came after the row', () => {
+  test('of two lost writes to one object the newer one stands in the end', async () => {
+    const rig = await startRig();
+    const id = await contactOf(rig);
+    rig.simulator.fault(DOWN);
+    for (const name of ['first', 'second', 'third', 'first']) await rig.send(`PUT /contacts/${id}`, { name });
+    rig.simulator.clearFaults();
+    const done = await rig.redrive({ filter: { state: 'open' } });
+    expect(done).toMatchObject({ pending: 0, results: { dead: 0, unknown: 0 } });
+    expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('first');
+  });
+
+  test('the newer of two refused writes stands in the end, an equal one counted in', async () => {
+    const rig = await startRig();
+    const id = await contactOf(rig);
+    const breaker = 'POST /api/breakers/PUT%20%2Fcontacts%2F%7Bcontact_id%7D';
+    await rig.api(`${breaker}/open`);
+    for (const name of ['on', 'off', 'on']) await rig.send(`PUT /contacts/${id}`, { name });
+    expect((await letters(rig, 'dead')).map(({ count }) => count).sort()).toEqual([1, 2]);
+    await rig.api(`${breaker}/auto`);
+    await rig.redrive({ filter: { state: 'open' }, canary: 0 });
+    expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('on');
+  });
+
+  test('the key of a row that came home answers its caller with what the redrive made', async () => {
+    const rig = await startRig();
+    const id = await contactOf(rig);
+    rig.simulator.fault(DOWN);
+    expect((await keyed(rig, `/contacts/${id}/notes`, note)).status).toBe(503);
+    rig.simulator.clearFaults();
+    expect((await rig.redrive({ filter: { state: 'open' } })).results).toMatchObject({ succeeded: 1 });
+    const again = await keyed(rig, `/contacts/${id}/notes`, note);
+    expect([again.status, again.headers.get('idempotent-replayed')]).toEqual([200, 'true']);
+    expect(notesIn(rig)).toHaveLength(1);
+  });
+
+  test('a row that is on the wire is nobody else’s: its caller is told that it runs', async () => {
+    const rig = await startRig();
+    const id = await contactOf(rig);
+    rig.simulator.fault(DOWN);
+    await keyed(rig, `/contacts/${id}/notes`, note);
+    rig.simulator.clearFaults();
+    rig.simulator.fault({ fault: { kind: 'delay', by: '1s' } });
+    const { json } = await rig.api('POST /api/redrives', { filter: { state: 'open' } });
+    await waitFor(async () => rig.simulator.requests().length === 3);
+    expect((await letters(rig, 'all'))[0]).toMatchObject({ state: 'redriving' });
+    expect((await keyed(rig, `/contacts/${id}/notes`, note)).status).toBe(409);
+    await rig.until(json.redrive.id, ['done']);
+    expect((await keyed(rig, `/contacts/${id}/notes`, note)).headers.get('idempotent-replayed')).toBe('true');
+    expect(notesIn(rig)).toHaveLength(1);
+  });
+
+  test('a row that fails again lets its key go', async () => {
+    const rig = await startRig();
+    const id = await contactOf(rig);
+    rig.simulator.fault(DOWN);
+    await keyed(rig, `/contacts/${id}/notes`, note);
+    await rig.redrive({ filter: { state: 'open' }, canary: 0 });
+    rig.simulator.clearFaults();
+    expect((await keyed(rig, `/contacts/${id}/notes`, { body: 'another one' })).status).toBe(200);
+    expect((await letters(rig, 'all'))[0]).toMatchObject({ state: 'superseded' });
+  });
+});
+
+async function keyed(rig: Rig, target: string, body: unknown): Promise<Response> {
+  const response = await fetch(rig.holdfast.url + target, {
+    method: 'POST',
+    headers: { authorization: 'Bearer good', 'content-type': 'application/json', 'idempotency-key': 'k1' },
+    body: JSON.stringify(body),
+  });
+  await response.arrayBuffer();
+  return response;
+}
+
+function notesIn(rig: Rig): unknown[] {
+  return rig.simulator.effects().filter(({ operation }) => operation.endsWith('/notes'));
+}
+
 let imported = 0;
 
 /** A line of an export. */
