@@ -9,6 +9,7 @@ import type { Exchange } from '../core/exchange.ts';
 import type { Operation } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
+import type { EndpointPolicy } from '../core/policy.ts';
 import type { LookRecord } from '../core/reconcile.ts';
 import { afterRecovery, isDetectable, mayStillBeSent, recoveryOf, type Recovery as Step } from '../core/recovery.ts';
 import type { Settings } from '../core/settings.ts';
@@ -19,7 +20,7 @@ import type { Events } from '../ops/events.ts';
 /** What the job works on. */
 export interface RecoveryParts {
   readonly store: Pick<Store, 'gates' | 'open' | 'change' | 'remove' | 'get'>;
-  readonly events: Pick<Events, 'recovered' | 'recoveryFailed' | 'bug'>;
+  readonly events: Pick<Events, 'recovered' | 'recoveryFailed' | 'deadLetterLeft' | 'bug'>;
   readonly settings: () => Settings;
   readonly newId: () => string;
   readonly restoreGates: (gates: readonly GateState[]) => void;
@@ -28,6 +29,8 @@ export interface RecoveryParts {
   /** Runs an operation that has its row, where calls like it find it; null when one of them runs it already. */
   readonly resume: (exchange: Exchange) => Promise<Outcome> | null;
 }
+
+type LeftBehind = Extract<Step, { kind: 'bury' | 'doubt' }>;
 
 /** The job. */
 export interface Recovery {
@@ -85,7 +88,7 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
   let unwritten = 0;
   for (let from = 0; from < steps.length; from += BATCH) {
     const written = await Promise.all(
-      steps.slice(from, from + BATCH).map((each) => write(parts, each.open.id, each.step)),
+      steps.slice(from, from + BATCH).map((each) => write(parts, each.open, each.step)),
     );
     unwritten += written.filter((done) => !done).length;
   }
@@ -98,16 +101,32 @@ async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<s
 }
 
 /** False when the store would not; the row is decided on again at the next start. */
-async function write({ store, events }: RecoveryParts, id: string, step: Step): Promise<boolean> {
+async function write(parts: RecoveryParts, open: OpenOperation, step: Step): Promise<boolean> {
+  const { store, events } = parts;
   try {
-    if (step.kind === 'remove') await store.remove(id);
-    else if (step.kind === 'bury' || step.kind === 'doubt' || step.kind === 'queue')
-      await store.change(id, step.change);
+    if (step.kind === 'remove') await store.remove(open.id);
+    else if (step.kind === 'bury' || step.kind === 'doubt' || step.kind === 'queue') {
+      await store.change(open.id, step.change);
+      if (step.kind !== 'queue') tellOfLeft(parts, open, step);
+    }
     return true;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) events.bug(error, 'recovery');
     return false;
   }
+}
+
+/** A dead letter of now. One that is looked for first is told of when that has found nothing. */
+function tellOfLeft({ settings, events }: RecoveryParts, { id, endpoint }: OpenOperation, step: LeftBehind): void {
+  const { deadReason, causeId, causeLabel } = step.change;
+  if (!deadReason || !causeId || !causeLabel) return;
+  const policy = settings().policies.find(({ name }) => name === endpoint);
+  if (step.kind === 'doubt' && policy !== undefined && isLookedFor(policy)) return;
+  events.deadLetterLeft(endpoint, deadReason, { id: causeId, label: causeLabel }, id);
+}
+
+function isLookedFor(policy: EndpointPolicy): boolean {
+  return policy.mode === 'enforce' && isDetectable(policy);
 }
 
 /** One pass over operations that are in doubt. */
@@ -170,7 +189,7 @@ class Pass {
     const query = target.indexOf('?');
     const match = this.#parts.settings().match(method, query === -1 ? target : target.slice(0, query));
     const { policy } = match;
-    if (policy.mode === 'observe' || !isDetectable(policy)) return null;
+    if (!isLookedFor(policy)) return null;
     const nowMs = this.#clock.now();
     return exchangeOfOperation(operation, match, {
       id: this.#parts.newId(),

@@ -19,11 +19,13 @@ export class DeadLetterEvents {
     this.#metrics = metrics;
   }
 
-  /** A call is kept. The first of its group is worth a look, the others are more of the same. */
-  kept(exchange: Exchange, reason: DeadReason, group: string, operation: string): void {
-    const endpoint = exchange.policy.name;
+  /**
+   * A call is kept; `id` is its exchange's, null for one of an earlier process. The first of its group is worth a look, the
+   * others are more of the same.
+   */
+  kept(id: string | null, endpoint: string, reason: DeadReason, group: string, operation: string): void {
     this.#metrics.deadLetters.inc({ endpoint, cause: reason });
-    const line = { event: 'dead_letter', id: exchange.id, endpoint, operation, reason, group };
+    const line = { event: 'dead_letter', ...(id === null ? {} : { id }), endpoint, operation, reason, group };
     if (this.#groups.has(group)) {
       this.#log.info(line);
       return;

@@ -197,7 +197,13 @@ export class Events {
 
   /** A call that failed for good is kept. */
   deadLettered(exchange: Exchange, reason: DeadReason, cause: CauseGroup, operation: string): void {
-    this.deadLetters.kept(exchange, reason, cause.id, operation);
+    this.deadLetters.kept(exchange.id, exchange.policy.name, reason, cause.id, operation);
+    this.#listener?.({ kind: 'dead_letter', reason, cause });
+  }
+
+  /** What an earlier process was killed over is a dead letter now, and nobody else will speak of it. */
+  deadLetterLeft(endpoint: string, reason: DeadReason, cause: CauseGroup, operation: string): void {
+    this.deadLetters.kept(null, endpoint, reason, cause.id, operation);
     this.#listener?.({ kind: 'dead_letter', reason, cause });
   }
 
@@ -254,7 +260,8 @@ export class Events {
 
   /** The upstream answered 401. With own credentials they are read again; `changed` says whether that helped. */
   credentialRejected(exchange: Exchange, changed: boolean | null): void {
-    this.#listener?.({ kind: 'credential_rejected', credentialRef: exchange.credentialRef });
+    // A rotation that worked is nobody's alarm.
+    if (changed !== true) this.#listener?.({ kind: 'credential_rejected', credentialRef: exchange.credentialRef });
     this.#log.warn({ event: 'credential_rejected', id: exchange.id, credentialRef: exchange.credentialRef, changed });
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
+import type { OperatorEvent } from '../../src/core/notify.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { EndpointPolicy } from '../../src/core/policy.ts';
@@ -19,7 +20,7 @@ async function rig(rows: readonly Operation[], own: EndpointPolicy = GUARDED) {
   const clock = new VirtualClock();
   const store = new MemoryStore();
   for (const each of rows) await store.insert(each);
-  const { events, named } = recordedEvents();
+  const { events, metrics, named } = recordedEvents();
   const inner = new HandDriven();
   const held: OpenOperation[] = [];
   const gates: GateState[] = [];
@@ -46,7 +47,7 @@ async function rig(rows: readonly Operation[], own: EndpointPolicy = GUARDED) {
     return call.exchange;
   };
   const runs = (): (string | undefined)[] => inner.calls.map(({ exchange }) => exchange.operation?.id);
-  return { clock, store, named, inner, held, gates, busy, stopping, recovery, answer, runs };
+  return { clock, store, events, metrics, named, inner, held, gates, busy, stopping, recovery, answer, runs };
 }
 
 /** A row of a minute before the start of the virtual clock. */
@@ -103,6 +104,26 @@ describe('crash recovery', () => {
     expect(r.named('recovered')).toMatchObject([{ released: 1, dead: 2, unknown: 2, unwritten: 0 }]);
     const attempts = (await r.store.get('create'))?.attempts;
     expect(attempts).toMatchObject([{ n: 1, sent: 'maybe', effect: 'unknown', reason: 'interrupted' }]);
+  });
+
+  it('§9: tells of what a kill made dead letters, at once of those that nothing will look for', async () => {
+    const kinds = [
+      row({ id: 'plain', state: 'reserved', sentAtMs: null }),
+      row({ id: 'put', operationClass: 'idempotent' }),
+      row({ id: 'create' }),
+      row({ id: 'lost', state: 'unknown', effect: 'unknown' }),
+    ];
+    const told = async (own: EndpointPolicy) => {
+      const r = await rig(kinds, own);
+      const heard: OperatorEvent[] = [];
+      r.events.listen((event) => heard.push(event));
+      await r.recovery.restore(r.clock);
+      const count = (await r.metrics.deadLetters.get()).values.reduce((sum, { value }) => sum + value, 0);
+      expect(count).toBe(heard.length);
+      return heard.map((event) => (event.kind === 'dead_letter' ? event.reason : event.kind));
+    };
+    expect(await told(GUARDED)).toEqual(['interrupted', 'interrupted']);
+    expect(await told(policy())).toEqual(['interrupted', 'interrupted', 'unknown']);
   });
 
   it('looks for the youngest first, one at first, then a few at a time, behind every live call', async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import type { OperatorEvent } from '../../src/core/notify.ts';
 import { exchange, policy } from '../support/exchanges.ts';
 import { recordedEvents } from '../support/recorded-events.ts';
 
@@ -31,4 +32,13 @@ test('§1: an upstream that makes up codes gets one line an hour for an endpoint
   events.unmappedError(call(), 422, 'later', null, HOUR_MS);
   expect(named('unmapped_error')).toHaveLength(3);
   expect((await metrics.unmappedErrors.get()).values.map(({ value }) => value)).toEqual([101, 1]);
+});
+
+test('§3: a refused credential alarms, unless it was read again and had changed', () => {
+  const { events, named } = recordedEvents();
+  const heard: OperatorEvent[] = [];
+  events.listen((event) => heard.push(event));
+  for (const changed of [true, false, null]) events.credentialRejected(call(), changed);
+  expect(heard).toHaveLength(2);
+  expect(named('credential_rejected').map((line) => line['changed'])).toEqual([true, false, null]);
 });
