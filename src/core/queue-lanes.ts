@@ -43,6 +43,17 @@ export class QueueLanes {
     return Math.max(Math.min(lane.window - lane.running, allowed), 0);
   }
 
+  /** Calls of many lanes, in the order in which they get what room there is: those of lanes that have least of it first. */
+  shared<T extends { readonly lane: string }>(calls: readonly T[]): readonly T[] {
+    const taken = new Map<string, number>();
+    const ranked = calls.map((call) => {
+      const rank = taken.get(call.lane) ?? this.#lanes.get(call.lane)?.running ?? 0;
+      taken.set(call.lane, rank + 1);
+      return { call, rank };
+    });
+    return ranked.sort((a, b) => a.rank - b.rank).map(({ call }) => call);
+  }
+
   /** When a lane that stands still goes on, monotonic ms; null when none does. */
   nextPauseOver(nowMs: number): number | null {
     let next: number | null = null;

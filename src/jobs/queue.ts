@@ -109,7 +109,7 @@ class Runner {
         const nowMs = this.#clock.wall();
         const part = await this.#parts.store.queueDue(nowMs, afterLane, PER_LANE);
         if (this.#signal.aborted) return waitMs;
-        for (const row of part.rows) this.#startIfRoom(row);
+        for (const row of this.#lanes.shared(part.rows)) this.#startIfRoom(row);
         if (part.nextDueAtMs !== null) waitMs = Math.min(waitMs, part.nextDueAtMs - nowMs);
         ({ afterLane } = part);
       } while (afterLane !== null);

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Operation } from '../../src/core/operation.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
-import { LANE_MAX } from '../../src/core/queue-lanes.ts';
+import { LANE_MAX, RUNNING_MAX } from '../../src/core/queue-lanes.ts';
 import { createQueue } from '../../src/jobs/queue.ts';
 import type { Log } from '../../src/ops/log.ts';
 import { QueueEvents } from '../../src/ops/queue-events.ts';
@@ -123,6 +123,19 @@ describe('§8: the runner', () => {
     await r.end('b1', answered(200));
     await r.turn(3000);
     expect(r.runs()).toEqual(['a1', 'b1', 'a1']);
+  });
+
+  it('lanes share what may run at once: a full one keeps no later one waiting until it is empty', async () => {
+    const lanes = ['a', 'b', 'c', 'd'];
+    const r = await rig(
+      lanes.flatMap((lane) => Array.from({ length: 60 }, (_, i) => queued(`${lane}${i}`, { lane, createdAtMs: i }))),
+    );
+    let ended = 0;
+    const endNext = (): Promise<void> => r.end(r.runs()[ended++] ?? '', answered(200));
+    while (r.runs().length - ended < RUNNING_MAX) await endNext();
+    await r.store.insert(queued('late', { lane: 'z' }));
+    for (let i = 0; i < 3; i++) await endNext();
+    expect(r.runs()).toContain('late');
   });
 
   it('writes to one resource run one after the other, in their order, also over lanes', async () => {
