@@ -113,10 +113,12 @@ class HandOver {
   #waiting(
     outcome: Outcome,
     next: NextRun,
-  ): Pick<OperationChange, 'state' | 'dueAtMs' | 'effect' | 'reason' | 'attempts'> {
+  ): Pick<OperationChange, 'state' | 'dueAtMs' | 'effect' | 'reason' | 'attempts' | 'looks'> {
     const exchange = this.#exchange;
+    const { attempts } = exchange;
     const effect = endingOf(exchange, outcome) === 'released' ? 'none' : effectOf(exchange, outcome);
-    return { ...next, effect, reason: outcome.verdict.reason, attempts: exchange.attempts };
+    const looks = exchange.looks.filter(({ result }) => result === 'absent').length;
+    return { ...next, effect, reason: outcome.verdict.reason, attempts, looks };
   }
 
   #accepted(row: ViewedOperation, settled: Promise<Outcome> | null): Outcome {

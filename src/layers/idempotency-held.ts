@@ -7,6 +7,7 @@
 
 import type { Exchange } from '../core/exchange.ts';
 import { type Arrival, type Held, Holds } from '../core/idempotency-holds.ts';
+import type { Operation } from '../core/operation.ts';
 import type { EndingKind } from '../core/operation-record.ts';
 import { acceptedAnswer, isOver } from '../core/operation-view.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
@@ -208,8 +209,13 @@ export class HeldCalls {
     if (held.phase === 'succeeded' || held.run === null) {
       return this.#told(exchange, place, await this.#kept(held.id));
     }
-    const end = await waitFor(this.#parts, exchange, held.run.ended, exchange.deadlineAtMs);
-    if (!('value' in end)) return this.#told(exchange, place, end.refused ?? outcomeUnknown());
+    const { preference, deadlineAtMs } = exchange;
+    const promise = preference === null ? null : await this.#promiseOf(held.id);
+    // It has ended meanwhile.
+    if (held.run === null) return this.#join(exchange, inner, place);
+    const wishedMs = promise === null ? Infinity : this.#parts.clock.now() + (preference?.waitMs ?? 0);
+    const end = await waitFor(this.#parts, exchange, held.run.ended, Math.min(wishedMs, deadlineAtMs));
+    if (!('value' in end)) return this.#told(exchange, place, end.refused ?? promise ?? outcomeUnknown());
     const { kind, outcome, answer, cutShort } = end.value;
     if (answer !== null) return this.#told(exchange, place, replayOf(answer));
     if (kind === 'waiting') return this.#told(exchange, place, await this.#kept(held.id));
@@ -226,9 +232,16 @@ export class HeldCalls {
   /** What its caller was told, or has missed. */
   async #kept(id: string): Promise<Outcome> {
     const row = await this.#parts.store.get(id).catch(() => null);
-    return row !== null && row.handedOver && !isOver(row)
-      ? acceptedAnswer(row, null, this.#parts.clock.wall())
-      : replayOf(row?.answer ?? null);
+    return this.#promiseIn(row) ?? replayOf(row?.answer ?? null);
+  }
+
+  /** The 202 of one that was handed over and has not ended; null for any other. */
+  async #promiseOf(id: string): Promise<Outcome | null> {
+    return this.#promiseIn(await this.#parts.store.get(id).catch(() => null));
+  }
+
+  #promiseIn(row: Operation | null): Outcome | null {
+    return row !== null && row.handedOver && !isOver(row) ? acceptedAnswer(row, null, this.#parts.clock.wall()) : null;
   }
 
   /** A second intention: it waits until the first is out of doubt, and then runs as its own operation. */

@@ -165,6 +165,18 @@ describe('§8: respond-async, wait=N', () => {
     expect(stored?.dueAtMs).toBeGreaterThan(r.clock.wall());
   });
 
+  it('§7: what the try has looked for in vain counts with the looks of the queue', async () => {
+    const r = rig();
+    const x = create({ ...TRY, rules: { reconcile: [{ kind: 'search', resendIfAbsent: 900_000 }] as never } });
+    const given = r.service(x);
+    await r.clock.settle();
+    const look = { n: 1, startedAtMs: 1, durationMs: 1, request: 'POST /contacts/search', status: 200 } as const;
+    x.looks.push({ ...look, result: 'failed' }, { ...look, n: 2, result: 'absent' });
+    answer(r.wire.last, lost());
+    expect(statusOf(await given)).toBe(202);
+    expect(r.store.rows()[0]).toMatchObject({ state: 'unknown', handedOver: true, looks: 1 });
+  });
+
   it('what still hangs after N goes on behind the 202; its end is that of the operation', async () => {
     const r = rig();
     const x = update(TRY);
@@ -273,6 +285,33 @@ describe('§8: a run of the queue', () => {
     await given;
     expect(await r.service(keyed('k', ASYNC))).toMatchObject({ from: 'replay', status: 200 });
     expect(r.wire.calls).toHaveLength(1);
+  });
+});
+
+describe('§6, §8: whoever missed its 202', () => {
+  it('is told the same address while the queue runs the call, and not kept waiting for its end', async () => {
+    const r = rig();
+    const missed = create(ASYNC);
+    const { given } = await accepted(r, missed);
+    missed.onDelivered?.(false);
+    const again = r.service(create(ASYNC));
+    await r.clock.advance(1);
+    expect(headerOf(await again, 'location')).toBe('/.holdfast/operations/op-1');
+    answer(r.wire.last, created());
+    await given;
+    expect(r.wire.calls).toHaveLength(1);
+  });
+
+  it('may wait for its end as long as it asks to', async () => {
+    const r = rig();
+    const missed = create(ASYNC);
+    const { given } = await accepted(r, missed);
+    missed.onDelivered?.(false);
+    const again = r.service(create(TRY));
+    await r.clock.advance(4000);
+    answer(r.wire.last, created());
+    await given;
+    expect(await again).toMatchObject({ from: 'replay', status: 200 });
   });
 });
 
