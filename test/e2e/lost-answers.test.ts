@@ -35,8 +35,8 @@ const LATE: readonly Fault[] = [
 ];
 
 /** Create, update, event; the answers that were no success. */
-async function lead({ send }: Rig, n: number): Promise<Answer[]> {
-  const created = await send('POST /contacts', { role: 'lead', email: `lead-${n}@example.com`, name: `Lead ${n}` });
+async function lead({ send }: Rig, n: number, role = 'lead'): Promise<Answer[]> {
+  const created = await send('POST /contacts', { role, email: `lead-${n}@example.com`, name: `Lead ${n}` });
   if (created.status !== 200) return [created];
   const id = created.json.id as string;
   const updated = await send(`PUT /contacts/${id}`, { name: `Lead number ${n}` });
@@ -69,6 +69,45 @@ describe('a pipeline of 1,000 leads through an upstream that loses 3 % of its an
     expect(duplicates).toBe(0);
     expect(operations['POST /contacts']?.effects).toBe(LEADS);
     expect(operations['POST /events']?.effects).toBe(LEADS);
+  });
+});
+
+describe('600 turns of a mixed workload, where one in twelve calls meets a fault of any kind', () => {
+  const READ = 'GET /tags';
+  const ALL = [READ, 'POST /contacts', 'PUT /contacts/{contact_id}', 'POST /events'];
+  const FAULTS: readonly Fault[] = [
+    { kind: 'status', status: 503 },
+    { kind: 'reset', effect: 'none' },
+    { kind: 'status', status: 500, effect: 'applied' },
+    { kind: 'reset', effect: 'applied' },
+  ];
+
+  it('§7: looks cost at most half a call per fault', { timeout: 90_000 }, async () => {
+    const rules = ALL.flatMap((match, i) =>
+      FAULTS.map((fault, j) => ({ match, probability: 0.08 / FAULTS.length, seed: 100 * i + j, fault })),
+    );
+    const rig = await startRig({ rules }, undefined, 5);
+    const failed: Answer[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < 600) {
+        failed.push(...(await lead(rig, next++, 'user')));
+        for (let reads = 0; reads < 3; reads++) {
+          const read = await rig.send(READ);
+          if (read.status !== 200) failed.push(read);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, worker));
+    const { operations, faults } = rig.simulator.stats();
+    const struck = Object.values(faults).reduce((sum, count) => sum + count, 0);
+    const looks = Object.entries(operations)
+      .filter(([operation]) => !ALL.includes(operation))
+      .reduce((sum, [, { requests }]) => sum + requests, 0);
+    expect(failed.map(({ status, text }) => `${status} ${text}`)).toEqual([]);
+    expect(struck).toBeGreaterThan(200);
+    expect(looks).toBeGreaterThan(0);
+    expect(looks / struck).toBeLessThanOrEqual(0.5);
   });
 });
 
