@@ -52,7 +52,7 @@ export function createLedgerJobs(
       // First, for what it was sending is among what recovery holds and looks for.
       await redrive.redrives.release();
       await recovery.restore(clock);
-      await redrive.redrives.restore();
+      await redrive.restore();
     },
     wakeQueue: queue.wake,
     run: async (signal) => {

@@ -27,10 +27,12 @@ export interface RedriveJobsParts {
 /** The job, and who hears of breakers. */
 export interface RedriveJobs {
   readonly redrives: Redrives;
+  /** Takes up what an earlier process left; before the first call. Never rejects. */
+  readonly restore: () => Promise<void>;
   readonly take: (event: OperatorEvent) => void;
 }
 
-/** Creates them; nothing happens before `redrives.restore`. */
+/** Creates them; nothing happens before `restore`. */
 export function createRedriveJobs(parts: RedriveJobsParts, clock: Clock): RedriveJobs {
   const { store, settings, namesKey } = parts;
   const { redrives: events } = parts.events;
@@ -38,8 +40,19 @@ export function createRedriveJobs(parts: RedriveJobsParts, clock: Clock): Redriv
   const nameCredential = (authorization: string): string => names.of(authorization).ref;
   const redrives = new Redrives({ ...parts, redrives: store.redrives, events, nameCredential }, clock);
   const auto = new AutoRedrive(
-    { settings, store, start: (order) => redrives.start(order, null), bug: (error) => events.bug(error) },
+    {
+      settings,
+      store,
+      start: (order) => redrives.start(order, null),
+      keep: (gate) => store.keepGate(gate),
+      bug: (error) => events.bug(error),
+    },
     clock,
   );
-  return { redrives, take: (event) => auto.take(event) };
+  const restore = async (): Promise<void> => {
+    await redrives.restore();
+    // A store that cannot be read has been told of by then.
+    auto.restore(await store.gates(clock.wall()).catch(() => []));
+  };
+  return { redrives, restore, take: (event) => auto.take(event) };
 }

@@ -50,9 +50,12 @@ export type OpenOperation = Pick<
   | 'handedOver'
 >;
 
-/** State of a layer that must outlive the process, by name: pauses and breakers. The value is JSON of that layer. */
+/**
+ * State that must outlive the process, by name: pauses, breakers, and since when a breaker is open. The value is JSON of
+ * whoever wrote it.
+ */
 export interface GateState {
-  readonly kind: 'pause' | 'breaker';
+  readonly kind: 'pause' | 'breaker' | 'opened';
   readonly name: string;
   readonly value: string;
   /** Epoch ms: not restored, and removed, after this. */

@@ -101,7 +101,7 @@ describe('§9: a redrive and what came after the row', () => {
     const breaker = 'POST /api/breakers/PUT%20%2Fcontacts%2F%7Bcontact_id%7D';
     await rig.api(`${breaker}/open`);
     for (const name of ['on', 'off', 'on']) await rig.send(`PUT /contacts/${id}`, { name });
-    expect((await letters(rig, 'dead')).map(({ count }) => count).sort()).toEqual([1, 2]);
+    expect((await letters(rig, 'dead')).map(({ count }) => count)).toEqual([1, 2]);
     await rig.api(`${breaker}/auto`);
     await rig.redrive({ filter: { state: 'open' }, canary: 0 });
     expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('on');
