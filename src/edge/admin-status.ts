@@ -1,7 +1,9 @@
+import type { QueueStore } from '../core/queue-store.ts';
 import type { BreakerStatus, StackStatus } from '../core/status.ts';
+import type { DeadTally } from '../core/supersede.ts';
 
-/** What `/api/status` shows of the layers: breakers by endpoint, quotas by token. */
-export function shownStatus(status: StackStatus) {
+/** What `/api/status` shows of the layers: breakers by endpoint, quotas by token, dead letters by state. */
+export function shownStatus(status: StackStatus & { readonly dead: Pick<DeadTally, 'byState'> }) {
   const skew = status.clockSkew();
   return {
     in_flight: status.inFlight(),
@@ -22,7 +24,16 @@ export function shownStatus(status: StackStatus) {
       ]),
     ),
     clock_skew: skew && { seconds: skew.seconds, error_seconds: skew.errorSeconds },
+    dead_letters: Object.fromEntries([...status.dead.byState()].map(([state, { rows }]) => [state, rows])),
   };
+}
+
+/** What it shows of the durable queue; null when the ledger cannot tell. `nowMs` is epoch ms. */
+export async function shownQueue(store: Pick<QueueStore, 'queueDepth'>, nowMs: number) {
+  const depth = await store.queueDepth().catch(() => null);
+  if (depth === null) return null;
+  const { rows, oldestAtMs } = depth;
+  return { waiting: rows, oldest_seconds: oldestAtMs === null ? 0 : Math.max(nowMs - oldestAtMs, 0) / 1000 };
 }
 
 function shownBreaker({ kind, probeInSeconds, requests, failures }: BreakerStatus) {

@@ -139,6 +139,10 @@ describe('dead letters', () => {
     expect(listed.json.dead_letters).toHaveLength(2);
     const rest = await admin(`GET /api/dead-letters?cause=${groups[0]?.cause}&limit=2&cursor=${listed.json.next}`);
     expect(rest.json.dead_letters).toHaveLength(1);
+    await admin('GET /metrics');
+    expect((await admin('GET /api/status')).json).toMatchObject({
+      dead_letters: { dead: expect.any(Number) as number },
+    });
   });
 
   it('§9: an edit makes a child and leaves the original; what breaks JSON changes nothing', async () => {

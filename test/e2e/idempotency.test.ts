@@ -123,8 +123,18 @@ test('§6: without a ledger keyed calls get 503 before anything is sent, everyth
     'holdfast_store_unavailable',
     '1',
   ]);
+  const handedOver = await post('/contacts', lead, { Prefer: 'respond-async' });
+  expect([handedOver.status, codeOf(handedOver)]).toEqual([503, 'holdfast_store_unavailable']);
   expect(simulator.requests()).toHaveLength(0);
   expect((await post('/contacts', lead)).status).toBe(200);
+
+  const ask = (path: string): Promise<Response> => fetch(holdfast.adminUrl + path);
+  const ready = await ask('/readyz');
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toEqual({ ready: false, reasons: [expect.stringContaining('holdfast.db') as string] });
+  expect((await ask('/healthz')).status).toBe(200);
+  expect(await (await ask('/metrics')).text()).toMatch(/^holdfast_store_healthy 0$/m);
+  expect(await (await ask('/api/status')).json()).toMatchObject({ ready: false, queue: null, dead_letters: {} });
 });
 
 test('§6: a client that gave up and sends again gets the answer of its first call: one effect', async () => {
