@@ -236,7 +236,7 @@ const quota: readonly Panel[] = [
         '{{endpoint}} {{status}}',
       ),
     ],
-    { width: 8, description: 'The log has the entry to paste: event unmapped.' },
+    { width: 8, description: 'The log has the entry to paste: event unmapped_error.' },
   ),
 ];
 

@@ -108,7 +108,7 @@ class Assembly implements Instance {
   readonly #stopping = new AbortController();
   #jobsOver: Promise<void> = Promise.resolve();
   readonly #notify: NotifyJob;
-  /** Aborted when the drain is over: what it makes is told as well. */
+  /** Aborted when the drain is over: until then targets are told. */
   readonly #drained = new AbortController();
   #notifyOver: Promise<void> = Promise.resolve();
   #settings: Settings;

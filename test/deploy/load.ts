@@ -37,6 +37,7 @@ export async function load(url: string, ms: number): Promise<number> {
       call('PUT', `/contacts/${id}`, { name: 'n' }),
       call('POST', `/contacts/${id}/notes`, { body: `note ${round}` }),
       call('POST', '/contacts', { external_id: `keyed-${round >> 1}` }, key),
+      call('PUT', `/contacts/${id}`, { phone: `+1555${round}` }, { Prefer: 'respond-async' }),
     ]);
     calls += results.length + 1;
   }

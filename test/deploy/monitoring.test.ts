@@ -29,6 +29,8 @@ describe('the alerts', () => {
       HoldfastRetryRate: both,
       HoldfastBreakerOpen: both,
       HoldfastDeadLetters: both,
+      HoldfastDeadLettersLost: ['critical'],
+      HoldfastQueueOld: ['warning'],
       HoldfastLatency: both,
       HoldfastThroughput: both,
       HoldfastCredentials: ['critical'],
