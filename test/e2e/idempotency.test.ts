@@ -113,6 +113,8 @@ describe('§6: keys', () => {
   });
 });
 
+const admin = (path: string): Promise<Response> => fetch(holdfast.adminUrl + path);
+
 test('§6: without a ledger keyed calls get 503 before anything is sent, everything else is served', async () => {
   const data = dataFolder();
   writeFileSync(join(data, 'holdfast.db'), 'this is no database');
@@ -128,13 +130,12 @@ test('§6: without a ledger keyed calls get 503 before anything is sent, everyth
   expect(simulator.requests()).toHaveLength(0);
   expect((await post('/contacts', lead)).status).toBe(200);
 
-  const ask = (path: string): Promise<Response> => fetch(holdfast.adminUrl + path);
-  const ready = await ask('/readyz');
+  const ready = await admin('/readyz');
   expect(ready.status).toBe(503);
   expect(await ready.json()).toEqual({ ready: false, reasons: [expect.stringContaining('holdfast.db') as string] });
-  expect((await ask('/healthz')).status).toBe(200);
-  expect(await (await ask('/metrics')).text()).toMatch(/^holdfast_store_healthy 0$/m);
-  expect(await (await ask('/api/status')).json()).toMatchObject({ ready: false, queue: null, dead_letters: {} });
+  expect((await admin('/healthz')).status).toBe(200);
+  expect(await (await admin('/metrics')).text()).toMatch(/^holdfast_store_healthy 0$/m);
+  expect(await (await admin('/api/status')).json()).toMatchObject({ ready: false, queue: null, dead_letters: {} });
 });
 
 test('§6: a client that gave up and sends again gets the answer of its first call: one effect', async () => {
