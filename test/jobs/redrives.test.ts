@@ -195,35 +195,35 @@ describe('§9: the rows of a redrive', () => {
   });
 });
 
-describe('dead_letters.auto_redrive', () => {
-  const breaker = (to: 'open' | 'half_open' | 'closed'): OperatorEvent => ({
-    kind: 'breaker',
-    endpoint: 'POST /contacts',
-    to,
-  });
+const breaker = (to: 'open' | 'half_open' | 'closed'): OperatorEvent => ({
+  kind: 'breaker',
+  endpoint: 'POST /contacts',
+  to,
+});
 
-  async function auto(gates: readonly GateState[] = []) {
-    const clock = new VirtualClock();
-    const store = await testStore(testDirectory());
-    const kept: GateState[] = [];
-    const started: RedriveOrder[] = [];
-    const settings = { deadLetters: { autoRedrive: true }, redrive: { velocity: 0.1 } } as never;
-    const job = new AutoRedrive(
-      {
-        settings: () => settings,
-        store,
-        start: (order) => Promise.resolve(started.push(order)),
-        keep: (gate) => kept.push(gate),
-        bug: (error) => {
-          throw error;
-        },
+async function auto(gates: readonly GateState[] = []) {
+  const clock = new VirtualClock();
+  const store = await testStore(testDirectory());
+  const kept: GateState[] = [];
+  const started: RedriveOrder[] = [];
+  const settings = { deadLetters: { autoRedrive: true }, redrive: { velocity: 0.1 } } as never;
+  const job = new AutoRedrive(
+    {
+      settings: () => settings,
+      store,
+      start: (order) => Promise.resolve(started.push(order)),
+      keep: (gate) => kept.push(gate),
+      bug: (error) => {
+        throw error;
       },
-      clock,
-    );
-    job.restore(gates);
-    return { clock, store, kept, started, job };
-  }
+    },
+    clock,
+  );
+  job.restore(gates);
+  return { clock, store, kept, started, job };
+}
 
+describe('dead_letters.auto_redrive', () => {
   it('sends again what the open time made, refused rows included, and nothing else', async () => {
     const { clock, store, started, job } = await auto();
     const put = (id: string, given: Partial<Operation> = {}) =>

@@ -10,6 +10,8 @@ export interface KilledRedrive {
   readonly triedBeforeKills: readonly number[];
   readonly succeeded: number;
   readonly pending: number;
+  /** Dead letters by their state, in the ledger, in the end. */
+  readonly states: Readonly<Record<string, number>>;
   readonly effects: number;
   readonly duplicates: number;
   /** Rows that the upstream answered more than once after they died. */
@@ -68,11 +70,17 @@ export async function killRedrive(rows: number, killAt: readonly number[], limit
         answered.set(bodyHash, (answered.get(bodyHash) ?? 0) + 1);
     }
     const { effects, duplicates } = simulator.stats();
+    const states: Record<string, number> = {};
+    for (const group of (await api('GET /api/dead-letters/groups?state=all')).groups) {
+      for (const [state, count] of Object.entries(group.states as Record<string, number>))
+        states[state] = (states[state] ?? 0) + count;
+    }
     return {
       rows: now.rows,
       triedBeforeKills,
       succeeded: now.results.succeeded,
       pending: now.pending,
+      states,
       effects,
       duplicates,
       answeredTwice: [...answered.values()].filter((times) => times > 1).length,
