@@ -4,13 +4,16 @@ import path from 'node:path';
 
 const folders: string[] = [];
 
-process.on('exit', () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** A new folder for the ledger of one instance; it goes with the process. */
+/** A new folder for the ledger of one instance; it goes with the test file, or with a process that runs no tests. */
 export function dataFolder(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'holdfast-data-'));
   folders.push(folder);
   return folder;
 }
+
+/** Removes the folders of this process. */
+export function removeDataFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+process.on('exit', removeDataFolders);
