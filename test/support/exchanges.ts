@@ -1,5 +1,4 @@
-import { Cancel } from '../../src/core/cancel.ts';
-import type { Exchange } from '../../src/core/exchange.ts';
+import { type Exchange, newExchange } from '../../src/core/exchange.ts';
 import type { Answered, Outcome } from '../../src/core/outcome.ts';
 import type { EndpointPolicy } from '../../src/core/policy.ts';
 import type { Service } from '../../src/core/service.ts';
@@ -53,7 +52,7 @@ let counter = 0;
 /** An exchange as the edge would make it; override any part. */
 export function exchange(overrides: Partial<Exchange> = {}): Exchange {
   const body = Buffer.from('{"email":"a@example.com"}');
-  return {
+  const start = {
     id: `x${++counter}`,
     policy: policy(),
     params: {},
@@ -68,31 +67,9 @@ export function exchange(overrides: Partial<Exchange> = {}): Exchange {
     scope: '00112233445566778899aabbccddeeff',
     idempotencyKey: null,
     context: null,
-    cancel: new Cancel(),
     onInformational: null,
-    beforeSend: null,
-    beforeWait: null,
-    uploadingSinceMs: null,
-    attempts: [],
-    pendingWait: null,
-    waitedMs: 0,
-    failedProbes: 0,
-    upstreamMs: 0,
-    operationClass: null,
-    guarded: false,
-    conflict: null,
-    looks: [],
-    withheld: null,
-    operation: null,
-    fate: null,
-    unattended: false,
-    preference: null,
-    queue: null,
-    onDelivered: null,
-    inputEnded: false,
-    onInputEnded: null,
-    ...overrides,
-  };
+  } as const;
+  return Object.assign(newExchange(start), overrides);
 }
 
 /** A verdict; override any part. */
