@@ -38,7 +38,9 @@ export interface NextRunFacts {
 export function nextRun(exchange: Exchange, outcome: Outcome, kind: EndingKind, facts: NextRunFacts): NextRun | null {
   if (kind === 'succeeded') return null;
   const isCreate = (exchange.operationClass ?? exchange.policy.operationClass) === 'create';
-  const { queue } = exchange;
+  const { queue, fate } = exchange;
+  // Called over a moment ago: two readings of the clock at the end of its day must not give two answers.
+  if (fate !== null && queue !== null && queue.stage !== 'look') return null;
   const startedAtMs = queue?.createdAtMs ?? exchange.operation?.sentAtMs ?? facts.nowMs;
   const untilMs = startedAtMs + PATIENCE_MS;
   if (facts.nowMs >= untilMs) return null;
@@ -86,10 +88,13 @@ function ofLostCreate(exchange: Exchange, outcome: Outcome, { nowMs, random }: N
   return wasAbsentForGood ? null : { state: 'unknown', dueAtMs: soonMs };
 }
 
-/** Whether the dead letters have to wait: this call will be tried again. */
+/** Whether the dead letters have to wait: this call will be tried again, also if its record is made a little later. */
 export function goesOn(exchange: Exchange, outcome: Outcome, kind: EndingKind, nowMs: number): boolean {
-  return exchange.queue !== null && nextRun(exchange, outcome, kind, { nowMs, random: 0 }) !== null;
+  const lastMs = nowMs + RECORDED_WITHIN_MS;
+  return exchange.queue !== null && nextRun(exchange, outcome, kind, { nowMs: lastMs, random: 0 }) !== null;
 }
+
+const RECORDED_WITHIN_MS = 10_000;
 
 /** Lane and resource of a call. What fails together waits together, and keeps nobody else waiting. */
 export function placeOf(exchange: Exchange): QueuePlace {

@@ -105,7 +105,14 @@ const CANCELLED_KEPT_MS = 86_400_000;
 
 function show(plane: Plane, call: ReservedCall, status: number, operation: Operation): void {
   const bytes = Buffer.from(JSON.stringify(viewOf(operation)));
-  const headers = ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(bytes.length)];
+  const headers = [
+    'Content-Type',
+    'application/json; charset=utf-8',
+    'Content-Length',
+    String(bytes.length),
+    'Cache-Control',
+    'no-store',
+  ];
   if (!isOver(operation)) headers.push('Retry-After', String(askAgainS(operation.dueAtMs, plane.clock.wall())));
   write(plane, call, status, headers, bytes, operation);
 }

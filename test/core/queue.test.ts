@@ -57,6 +57,16 @@ describe('§8: a call of the queue', () => {
     expect(next(accepted(), busy(2 * PATIENCE_MS))?.dueAtMs).toBe(NOW_MS + PATIENCE_MS);
   });
 
+  it('has one fate: what was called over at the end of its day does not run again, and what goes on can', () => {
+    const fate = { id: 'a', reason: 'exhausted' } as Exchange['fate'];
+    expect(next(accepted({ fate }), busy())).toBeNull();
+    for (let leftMs = 0; leftMs < 60_000; leftMs += 500) {
+      const nowMs = NOW_MS + PATIENCE_MS - leftMs;
+      // Whoever keeps dead letters asks first, and the record is made a little later.
+      if (goesOn(accepted(), busy(), 'released', nowMs)) expect(next(accepted(), busy(), nowMs + 5000)).not.toBeNull();
+    }
+  });
+
   it('that one of our layers refused unsent is tried again within seconds', () => {
     const open = refused('breaker', {
       code: 'holdfast_breaker_open',

@@ -61,6 +61,7 @@ describe('§8: respond-async', () => {
     expect(accepted.json).toMatchObject({ state: 'waiting', done: false, endpoint: 'POST /contacts' });
     const done = await wait(addressOf(accepted));
     expect(done.json).toMatchObject({ state: 'succeeded', done: true, effect: 'applied', status: 200 });
+    expect(done.headers.get('cache-control')).toBe('no-store');
     const answer = await ask('GET', `${addressOf(accepted)}/response`);
     expect(answer.status).toBe(200);
     expect(answer.json).toMatchObject({ type: 'contact', external_id: 'u1' });
