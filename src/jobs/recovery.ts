@@ -2,7 +2,8 @@
  * Takes up what an earlier process left in the ledger. Before the first call: pauses and breakers, what became of its open
  * operations, and the holds of those that are in doubt. After it: looks for the lost creates, one at
  * first, then ever more, behind every live call; the callers that send them again meanwhile join the run. A look that could not be made,
- * because the upstream is down or the quota spent, is made later. A store that cannot be read stops nothing but this.
+ * because the upstream is down or the quota spent, is made later. A store that cannot be read stops nothing but this, and
+ * is taken up when it can be.
  */
 
 import type { Exchange } from '../core/exchange.ts';
@@ -34,8 +35,11 @@ type LeftBehind = Extract<Step, { kind: 'bury' | 'doubt' }>;
 
 /** The job. */
 export interface Recovery {
-  /** Reads and decides; before the first call is accepted. Never rejects. */
-  readonly restore: (clock: Clock) => Promise<void>;
+  /**
+   * Reads and decides; before the first call is accepted, and again, about what is older than that, until it gives true:
+   * false is a store that could not be read. Never rejects.
+   */
+  readonly restore: (clock: Clock) => Promise<boolean>;
   /** Looks for what is in doubt, until nothing is left or the signal is aborted. Never rejects. */
   readonly run: (clock: Clock, signal: AbortSignal) => Promise<void>;
 }
@@ -54,14 +58,30 @@ const LOOK_AGAIN_FOR_MS = 86_400_000;
 /** Creates the job; nothing happens before `restore`. */
 export function createRecovery(parts: RecoveryParts): Recovery {
   const lost: string[] = [];
+  /** When it was first tried: what began since then is of this process. */
+  let sinceMs: number | null = null;
   return {
     restore: async (clock) => {
+      const olderThanMs = sinceMs ?? Infinity;
+      const isFirst = sinceMs === null;
+      sinceMs ??= clock.wall();
       try {
-        parts.restoreGates(await parts.store.gates(clock.wall()));
-        lost.push(...(await restoreOperations(parts, clock.wall())));
+        // The gates of this process are newer by then.
+        if (isFirst) parts.restoreGates(await parts.store.gates(clock.wall()));
+        const all = await openOperations(parts, clock.wall());
+        lost.push(
+          ...(await restoreOperations(
+            parts,
+            clock.wall(),
+            all.filter(({ createdAtMs }) => createdAtMs < olderThanMs),
+          )),
+        );
+        return true;
       } catch (error) {
-        if (!(error instanceof StoreUnavailable)) parts.events.bug(error, 'recovery');
-        parts.events.recoveryFailed(error instanceof Error ? error.message : String(error));
+        const unavailable = error instanceof StoreUnavailable;
+        if (!unavailable) parts.events.bug(error, 'recovery');
+        if (isFirst) parts.events.recoveryFailed(error instanceof Error ? error.message : String(error));
+        return !unavailable;
       }
     },
     run: async (clock, signal) => {
@@ -75,10 +95,16 @@ export function createRecovery(parts: RecoveryParts): Recovery {
   };
 }
 
+function openOperations({ store, settings }: RecoveryParts, nowMs: number): Promise<readonly OpenOperation[]> {
+  return store.open(nowMs - Math.max(0, ...settings().policies.map(({ idempotency }) => idempotency.holdMs)));
+}
+
 /** The ids of those to look for, the youngest first: their callers may still send them again. */
-async function restoreOperations(parts: RecoveryParts, nowMs: number): Promise<string[]> {
-  const holdMs = Math.max(0, ...parts.settings().policies.map(({ idempotency }) => idempotency.holdMs));
-  const open = await parts.store.open(nowMs - holdMs);
+async function restoreOperations(
+  parts: RecoveryParts,
+  nowMs: number,
+  open: readonly OpenOperation[],
+): Promise<string[]> {
   const steps = open.map((each) => ({ open: each, step: recoveryOf(each, nowMs) }));
   const kept = steps.flatMap(({ open: each, step }) => {
     if (step.kind === 'remove' || step.kind === 'bury') return [];

@@ -22,7 +22,7 @@ import {
 } from '../core/redrive.ts';
 import { releasedChange } from '../core/redrive-ending.ts';
 import type { PaceEvent } from '../core/redrive-pace.ts';
-import type { Store } from '../core/store.ts';
+import { type Store, StoreUnavailable } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import { RedriveRun, type RedriveRunParts } from './redrive-run.ts';
 
@@ -60,6 +60,7 @@ export class Redrives {
   readonly #starting = new Map<string, Promise<Started>>();
   readonly #over = new Set<Promise<void>>();
   #signal: AbortSignal | null = null;
+  #restored = false;
 
   constructor(parts: RedrivesParts, clock: Clock) {
     this.#parts = parts;
@@ -82,6 +83,8 @@ export class Redrives {
   }
 
   async #start(order: RedriveOrder, hash: string, credential: string | null): Promise<Started> {
+    // Rows that an earlier process had on the wire are not told apart from rows of this one before that.
+    if (!this.#restored) throw new StoreUnavailable('The ledger is still being taken up. Try again in a second.');
     const { forecast, ids } = await this.#survey(order);
     const same = [...this.#runs.values()].find((run) => run.show().hash === hash && !run.over);
     if (same !== undefined) return { redrive: same.show(), known: true, forecast };
@@ -134,9 +137,10 @@ export class Redrives {
     return this.get(id);
   }
 
-  /** Takes up what was not over; before the first call. Never rejects. */
+  /** Takes up what was not over; nothing begins before. Never rejects. */
   async restore(): Promise<void> {
     const { redrives, events } = this.#parts;
+    this.#restored = true;
     try {
       for (const redrive of await redrives.list(LIST_MAX)) {
         if (redrive.state !== 'running' && redrive.state !== 'paused') continue;
@@ -148,7 +152,7 @@ export class Redrives {
         }
         const counts = await redrives.counts(redrive.id);
         const paused = redrive.ownCredential ? ({ state: 'paused', why: CREDENTIAL_WANTED } as const) : {};
-        this.#runs.set(redrive.id, new RedriveRun(this.#parts, this.#clock, { ...redrive, counts, ...paused }, null));
+        this.#launch({ ...redrive, counts, ...paused }, null);
       }
     } catch (error) {
       events.notRestored(error instanceof Error ? error.message : String(error));

@@ -226,7 +226,7 @@ export class Events {
     this.#log.info({ event: 'recovered', ...counts });
   }
 
-  /** What an earlier process left could not be read: calls are served, and its lost ones stay unknown until a restart. */
+  /** What an earlier process left could not be read: calls are served, and its lost ones taken up when it can be. */
   recoveryFailed(fault: string): void {
     this.#log.error({ event: 'recovery_failed', fault });
   }

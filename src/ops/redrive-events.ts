@@ -24,7 +24,7 @@ export class RedriveEvents {
     this.#rows.inc({ result });
   }
 
-  /** Redrives of an earlier process could not be read: they go on after the next start. */
+  /** Redrives of an earlier process could not be read: they go on when they can be. */
   notRestored(fault: string): void {
     this.#log.error({ event: 'redrives_not_restored', fault });
   }

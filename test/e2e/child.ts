@@ -91,9 +91,14 @@ export function started(command: string, args: readonly string[], env: Readonly<
   return child;
 }
 
-/** Starts `node src/main.ts` with arguments; killed with the test. */
-export function holdfast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
-  return started(process.execPath, ['--max-semi-space-size=8', MAIN, ...args], env);
+/** Starts `node src/main.ts` with arguments, by another command when one is given; killed with the test. */
+export function holdfast(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  by: readonly string[] = [],
+): Child {
+  const [command, ...rest] = [...by, process.execPath, '--max-semi-space-size=8', MAIN, ...args];
+  return started(command as string, rest, env);
 }
 
 /** A `serve` that listens. */
@@ -108,10 +113,12 @@ export async function serving(
   upstream: string,
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
+  by: readonly string[] = [],
 ): Promise<Served> {
   const child = holdfast(
     ['serve', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--upstream', upstream, ...args],
     env,
+    by,
   );
   const line = await child.logged('listening');
   return { child, url: line['proxy'] as string, adminUrl: line['admin'] as string };

@@ -1,5 +1,6 @@
 /** What survives a `kill -9`: the gates that were shut, and the knowledge of what was on the wire. */
 
+import { execFileSync } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RuleInput, ScenarioInput } from '../../src/simulator/scenario.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts';
@@ -22,8 +23,8 @@ interface Got {
 async function rig(scenario: ScenarioInput = {}, yaml = 'version: 1\n') {
   simulator = await startSimulator({ port: 0, scenario });
   const folder = folderOf({ 'holdfast.yaml': yaml });
-  const start = (): Promise<Served> =>
-    serving(simulator.url, ['--config', `${folder}/holdfast.yaml`], { HOLDFAST_DATA: `${folder}/data` });
+  const start = (by: readonly string[] = []): Promise<Served> =>
+    serving(simulator.url, ['--config', `${folder}/holdfast.yaml`], { HOLDFAST_DATA: `${folder}/data` }, by);
   return { start };
 }
 
@@ -113,7 +114,7 @@ describe('a restart does not open a gate', () => {
 const note = { body: 'Called, no answer', admin_id: '814860' };
 
 /** A note that hung upstream when its process was killed, and the process after that. */
-async function crashed(fault: RuleInput['fault'], headers: Record<string, string> = {}) {
+async function crashed(fault: RuleInput['fault'], headers: Record<string, string> = {}, by: readonly string[] = []) {
   const r = await rig();
   const { id } = (await ask(simulator.url, 'POST /contacts', { external_id: 'lead' })).json;
   const line = `POST /contacts/${id}/notes`;
@@ -124,7 +125,7 @@ async function crashed(fault: RuleInput['fault'], headers: Record<string, string
   await kill(first);
   expect(await lost).toBeNull();
   const notes = (): number => simulator.effects().filter(({ operation }) => operation.endsWith('/notes')).length;
-  return { again: await r.start(), line, notes, start: r.start };
+  return { again: await r.start(by), line, notes, start: r.start };
 }
 
 describe('a note that is on the wire when the process is killed', () => {
@@ -143,6 +144,21 @@ describe('a note that is on the wire when the process is killed', () => {
 
   it('and took effect: a caller that comes again at once joins the search', async () => {
     const { again, line, notes } = await crashed({ kind: 'hang', effect: 'applied' });
+    expect(await send(again, line, note)).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
+    expect(asked(line)).toBe(1);
+    expect(notes()).toBe(1);
+  });
+
+  it('and took effect, and the disk fails at the restart: it is found as soon as the disk works', async () => {
+    // A soft limit on the size of files is what every user can make and take away: SQLite sees a write that fails.
+    const full = ['prlimit', '--fsize=1000:unlimited'];
+    const { again, line, notes } = await crashed({ kind: 'hang', effect: 'applied' }, {}, full);
+    expect(await again.child.logged('recovery_failed')).toMatchObject({
+      fault: expect.stringMatching('disk .+ fails'),
+    });
+    execFileSync('prlimit', [`--pid=${again.child.process.pid}`, '--fsize=unlimited:unlimited']);
+    expect(await again.child.logged('recovered')).toMatchObject({ unknown: 1, dead: 0, released: 0 });
+    expect(await again.child.logged('reconciled')).toMatchObject({ result: 'landed' });
     expect(await send(again, line, note)).toMatchObject({ status: 200, id: simulator.effects().at(-1)?.id });
     expect(asked(line)).toBe(1);
     expect(notes()).toBe(1);

@@ -220,10 +220,28 @@ describe('crash recovery', () => {
   it('says that the store cannot be read, and lets everything else begin', async () => {
     const r = await rig([row({ id: 'a' })]);
     r.store.fault = 'the file is damaged';
-    await r.recovery.restore(r.clock);
-    await r.recovery.run(r.clock, r.stopping.signal);
+    expect(await r.recovery.restore(r.clock)).toBe(false);
     expect(r.named('recovery_failed')).toMatchObject([{ fault: expect.stringContaining('damaged') as string }]);
     expect(r.held).toEqual([]);
+  });
+
+  it('takes a store up that can be read only later: what is older than this process, and no gate', async () => {
+    const r = await rig([row({ id: 'old', createdAtMs: -1 })]);
+    r.store.keepGate({ kind: 'pause', name: 'c0ffee', value: '{}', expiresAtMs: r.clock.wall() + 60_000 });
+    r.store.fault = 'the disk is full';
+    await r.recovery.restore(r.clock);
+    expect(await r.recovery.restore(r.clock)).toBe(false);
+    expect(r.named('recovery_failed')).toHaveLength(1);
+    await r.clock.advance(1000);
+    r.store.fault = null;
+    await r.store.insert(row({ id: 'mine', createdAtMs: r.clock.wall() }));
+    expect(await r.recovery.restore(r.clock)).toBe(true);
+    expect(r.held.map(({ id, state }) => `${id} ${state}`)).toEqual(['old unknown']);
+    expect((await r.store.get('mine'))?.state).toBe('sent');
+    expect(r.gates).toEqual([]);
+    void r.recovery.run(r.clock, r.stopping.signal);
+    await r.clock.settle();
+    expect(r.runs()).toEqual(['old']);
   });
 
   it('a bug in one run ends that run only', async () => {
