@@ -1,10 +1,10 @@
 /** One line of a batch's answer. */
 
 import { parseDictionary } from 'structured-headers';
-import type { ByteBudget } from '../core/byte-budget.ts';
 import type { AnswerBody, AnswerStream } from '../core/outcome.ts';
 import { headerOf, type RawHeaders } from '../core/raw-headers.ts';
 import type { RecordId } from './batch-record.ts';
+import type { Plane } from './plane.ts';
 
 /** The body of a result; null when it broke off, or was too large to be held. */
 export type HeldBody = Buffer | null;
@@ -84,33 +84,49 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Holds the body of a result, up to `bytesMax` and as far as `buffered` has room; the room is to be given back. */
+type Room = Pick<Plane, 'settings' | 'buffered'>;
+
+/**
+ * Holds the body of a result, up to `limits.stored_answer` and as far as `buffered` has room; the room is to be given back.
+ * `signal` is aborted with `client_gone` when nobody wants it any more.
+ */
 export function holdBody(
   body: AnswerBody,
-  bytesMax: number,
-  buffered: ByteBudget,
+  room: Room,
+  signal: AbortSignal,
 ): Promise<{ readonly held: HeldBody; readonly takenBytes: number }> {
   if (body.kind === 'bytes') return Promise.resolve({ held: body.bytes, takenBytes: 0 });
   return new Promise((resolve) => {
     const end = (held: HeldBody, takenBytes: number): void => resolve({ held, takenBytes });
-    collect(body.stream, bytesMax, buffered, end);
+    collect(body.stream, room, signal, end);
   });
 }
 
 function collect(
   stream: AnswerStream,
-  bytesMax: number,
-  buffered: ByteBudget,
+  { settings, buffered }: Room,
+  signal: AbortSignal,
   end: (held: HeldBody, takenBytes: number) => void,
 ): void {
+  const bytesMax = settings().limits.storedAnswerBytes;
   const chunks: Buffer[] = [];
   let takenBytes = 0;
   let over = false;
   const finish = (held: HeldBody): void => {
     if (over) return;
     over = true;
+    signal.removeEventListener('abort', onAbort);
     end(held, takenBytes);
   };
+  // A stream that was discarded says nothing more, not even that it is over.
+  const onAbort = (): void => {
+    if (signal.reason !== 'client_gone') return;
+    finish(null);
+    stream.discard();
+  };
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  if (over) return;
   stream.start({
     data: (chunk) => {
       if (over) return;

@@ -7,7 +7,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CancelReason, Exchange } from '../core/exchange.ts';
-import { type Outcome, streamOf } from '../core/outcome.ts';
+import type { Outcome } from '../core/outcome.ts';
 import type { CancelTimer } from '../ops/clock.ts';
 import { exchangeOfRecord } from './batch-exchange.ts';
 import { type Line, LineCutter } from './batch-lines.ts';
@@ -214,9 +214,8 @@ class Batch {
 
   async #answer({ id }: BatchRecord, line: number, exchange: Exchange, outcome: Outcome): Promise<void> {
     const { plane } = this.#call;
-    if (this.#gone) streamOf(outcome)?.discard();
     const reply = respond(exchange, outcome, plane.via);
-    const { held, takenBytes } = await holdBody(reply.body, plane.settings().limits.storedAnswerBytes, plane.buffered);
+    const { held, takenBytes } = await holdBody(reply.body, plane, this.#call.signal);
     const { status, headers, code } = reply;
     const finished = (complete: boolean): void => {
       const durationMs = plane.clock.now() - exchange.receivedAtMs;

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
-import { HandDriven } from '../support/exchanges.ts';
+import { answered, HandDriven } from '../support/exchanges.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { batch, gated, json, openBatch, post, readAnswer, restOf, resultLines, until } from './batch-client.ts';
-import { type Edge, type EdgeOptions, LIMITS, startEdge } from './harness.ts';
+import { type Edge, type EdgeOptions, HandStream, LIMITS, startEdge } from './harness.ts';
 
 const edges: Edge[] = [];
 afterEach(async () => {
@@ -54,6 +54,25 @@ describe('a batch: who leaves, and when', () => {
     await until(() => driven.calls.length === 17);
     driven.last.answer(json('{}'));
     expect((await answer).status).toBe(200);
+  });
+
+  test('a client that leaves before or while an answer streams in costs nothing that stays', async () => {
+    const driven = new HandDriven();
+    const { port, plane, buffered } = await start({ service: driven.service });
+    const streams = [new HandStream(), new HandStream()] as const;
+    const { request, response } = openBatch(port);
+    for (const id of ['a', 'b']) request.write(`${JSON.stringify(post(id))}\n`);
+    (await response).on('error', () => {});
+    await until(() => driven.calls.length === 2);
+    driven.calls[0]?.answer(answered(200, { body: { kind: 'stream', stream: streams[0] } }));
+    await until(() => streams[0].sink !== null);
+    streams[0].sink?.data(Buffer.alloc(1000));
+    request.socket?.resetAndDestroy();
+    await until(() => driven.last.exchange.cancel.aborted);
+    driven.last.answer(answered(200, { body: { kind: 'stream', stream: streams[1] } }));
+    await until(() => plane.active() === 0);
+    expect(streams.map(({ discarded }) => discarded)).toEqual([true, true]);
+    expect(buffered.freeBytes).toBe(LIMITS.bufferedBytes);
   });
 
   test('§8: a record that was handed over is no longer its client’s to end by leaving', async () => {
