@@ -1,9 +1,8 @@
-import type { QueueStore } from '../core/queue-store.ts';
 import type { BreakerStatus, StackStatus } from '../core/status.ts';
-import type { DeadTally } from '../core/supersede.ts';
+import { type Store, StoreUnavailable } from '../core/store.ts';
 
-/** What `/api/status` shows of the layers: breakers by endpoint, quotas by token, dead letters by state. */
-export function shownStatus(status: StackStatus & { readonly dead: Pick<DeadTally, 'byState'> }) {
+/** What `/api/status` shows of the layers: breakers by endpoint, quotas by token. */
+export function shownStatus(status: StackStatus) {
   const skew = status.clockSkew();
   return {
     in_flight: status.inFlight(),
@@ -24,16 +23,21 @@ export function shownStatus(status: StackStatus & { readonly dead: Pick<DeadTall
       ]),
     ),
     clock_skew: skew && { seconds: skew.seconds, error_seconds: skew.errorSeconds },
-    dead_letters: Object.fromEntries([...status.dead.byState()].map(([state, { rows }]) => [state, rows])),
   };
 }
 
-/** What it shows of the durable queue; null when the ledger cannot tell. `nowMs` is epoch ms. */
-export async function shownQueue(store: Pick<QueueStore, 'queueDepth'>, nowMs: number) {
-  const depth = await store.queueDepth().catch(() => null);
-  if (depth === null) return null;
-  const { rows, oldestAtMs } = depth;
-  return { waiting: rows, oldest_seconds: oldestAtMs === null ? 0 : Math.max(nowMs - oldestAtMs, 0) / 1000 };
+/** What it shows of the ledger: both null when that cannot tell. `nowMs` is epoch ms. */
+export async function shownLedger(store: Pick<Store, 'queueDepth' | 'countDead'>, nowMs: number) {
+  try {
+    const [{ rows, oldestAtMs }, counts] = await Promise.all([store.queueDepth(), store.countDead()]);
+    const dead: Record<string, number> = { dead: 0, unknown: 0 };
+    for (const each of counts) dead[each.state] = (dead[each.state] ?? 0) + each.rows;
+    const oldestSeconds = oldestAtMs === null ? 0 : Math.max(nowMs - oldestAtMs, 0) / 1000;
+    return { queue: { waiting: rows, oldest_seconds: oldestSeconds }, dead_letters: dead };
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return { queue: null, dead_letters: null };
+    throw error;
+  }
 }
 
 function shownBreaker({ kind, probeInSeconds, requests, failures }: BreakerStatus) {

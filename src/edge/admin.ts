@@ -14,7 +14,7 @@ import { type DeadLetterApiParts, deadLetterRoutes } from './admin-dead-letters.
 import { ADMIN_FIELDS, answerOpen, OPEN_PATHS, type OpenParts } from './admin-open.ts';
 import { type RedriveApiParts, redriveRoutes } from './admin-redrives.ts';
 import { type AdminRoute, ApiRefusal, mountRoutes, route } from './admin-route.ts';
-import { shownQueue } from './admin-status.ts';
+import { shownLedger } from './admin-status.ts';
 import { honoListener } from './hono-listener.ts';
 import { openApiOf } from './openapi.ts';
 
@@ -124,7 +124,7 @@ function instanceRoutes({ settings, status, breakers, reload, store, clock }: Ad
       path: '/api/status',
       does: 'Shows what runs: version, configuration, breakers, quotas, load, queue, dead letters.',
       answers: { status: 200, says: 'The status' },
-      handle: async () => ({ status: 200, body: { ...status(), queue: await shownQueue(store, clock.wall()) } }),
+      handle: async () => ({ status: 200, body: { ...status(), ...(await shownLedger(store, clock.wall())) } }),
     }),
     route({
       ...PLAIN,

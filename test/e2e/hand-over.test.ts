@@ -213,6 +213,6 @@ test('the depth and the age of the queue are told', async () => {
   expect(metrics).toMatch(/^holdfast_queue_oldest_age_seconds \d+\.\d/m);
   const status = (await (await fetch(`${holdfast.adminUrl}/api/status`)).json()) as Record<string, unknown>;
   expect(status['queue']).toEqual({ waiting: 1, oldest_seconds: expect.any(Number) as number });
-  expect(status['dead_letters']).toEqual({});
+  expect(status['dead_letters']).toEqual({ dead: 0, unknown: 0 });
   expect(simulator.effects()).toHaveLength(0);
 });
