@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach } from 'vitest';
+import { lookAt, lookInto } from '../support/leaks.ts';
 
 const MAIN = path.resolve(import.meta.dirname, '../../src/main.ts');
 
@@ -80,8 +81,12 @@ afterEach(async () => {
   for (const child of children.splice(0)) {
     if (child.ended === null) child.signal('SIGKILL');
     await child.exit();
+    lookAt('output of a process', child.stdout + child.stderr);
   }
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders.splice(0)) {
+    lookInto(folder);
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 /** Starts a command; killed with the test. Its ledger goes with the test too, unless `env` or `args` name another folder. */

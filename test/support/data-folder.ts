@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { lookInto } from './leaks.ts';
 
 const folders: string[] = [];
 
@@ -9,6 +10,11 @@ export function dataFolder(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'holdfast-data-'));
   folders.push(folder);
   return folder;
+}
+
+/** Looks for credentials in what the instances of this process left on the disk. */
+export function lookIntoDataFolders(): void {
+  for (const folder of folders) lookInto(folder);
 }
 
 /** Removes the folders of this process. */

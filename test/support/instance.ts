@@ -4,6 +4,7 @@ import { formatFault } from '../../src/config/faults.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { type Clock, systemClock } from '../../src/ops/clock.ts';
 import { dataFolder } from './data-folder.ts';
+import { lookAt } from './leaks.ts';
 
 /** An instance in this process, over real sockets, with its log in memory. */
 export interface TestInstance {
@@ -39,7 +40,12 @@ export async function startTestInstance(
     nodeVersion: process.versions.node,
     env: process.env,
     clock,
-    logTo: { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
+    logTo: {
+      write: (line: string) => {
+        lookAt('log', line);
+        log.push(JSON.parse(line) as Record<string, unknown>);
+      },
+    },
     file: null,
     load: () => Promise.resolve({ ok: false, faults: ['this instance has no file to read again'] }),
   });
