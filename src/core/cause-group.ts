@@ -86,6 +86,11 @@ const COMMON_FIELDS = new Set(
 const MONTH_OR_DAY =
   /^(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)(?:uary|ruary|ch|il|ust|ember|tember|ober|s|nes|rs|ur)?(?:day)?$/i;
 
+/** What a message says without its values, at most 160 characters. */
+export function wordsOf(message: string): string {
+  return words(message, WORDS_MAX);
+}
+
 /** The words of a text without its values. `most` bounds the result, not what is read. */
 function words(text: string, most: number): string {
   const read = text.slice(0, MESSAGE_READ_MAX).replaceAll(/[^\P{C}\s]/gu, '');

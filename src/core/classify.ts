@@ -62,15 +62,14 @@ export interface Classification {
   readonly rule: ErrorRule | null;
   /** False when an error status was decided by the table alone: nobody has mapped this error. */
   readonly mapped: boolean;
-  /** The upstream's first code and message, for log and history; not bounded, never a label. */
+  /** The upstream's first code, for the log; not bounded, never a label. */
   readonly code: string | null;
-  readonly message: string | null;
 }
 
 /** How much of an error `body:` patterns search, in characters: a pattern may take quadratic time, and errors say it early. */
 export const PATTERN_TEXT_MAX = 8192;
 
-const PLAIN_OK: Classification = Object.freeze({ verdict: OK, rule: null, mapped: true, code: null, message: null });
+const PLAIN_OK: Classification = Object.freeze({ verdict: OK, rule: null, mapped: true, code: null });
 const PLAIN_OK_READ: Classification = Object.freeze({ ...PLAIN_OK, verdict: OK_READ });
 
 /** Classifies one attempt. Total: takes any status and any facts, never throws. Allocates nothing for a plain success. */
@@ -85,7 +84,6 @@ export function classify(facts: AttemptFacts): Classification {
     rule,
     mapped: decided.mapped,
     code: facts.answer?.error?.codes[0] ?? null,
-    message: facts.answer?.error?.messages[0] ?? null,
   };
 }
 

@@ -5,7 +5,8 @@
  */
 
 import type { ErrorFacts } from './error-body.ts';
-import { headerOf, type RawHeaders } from './raw-headers.ts';
+import { SECRET_FIELDS } from './operation.ts';
+import type { RawHeaders } from './raw-headers.ts';
 
 const EXCERPT_MAX = 512;
 const CODE_MAX = 100;
@@ -23,7 +24,7 @@ export interface Excerpt {
   readonly excerpt: string | null;
 }
 
-/** Takes the excerpt of an error. `headers` are those of the request, whose credential must not come back. */
+/** Takes the excerpt of an error. `headers` are those of the request, whose credentials and cookies must not come back. */
 export function excerptOf(error: ErrorFacts, headers: RawHeaders): Excerpt {
   const said = error.messages[0] ?? (error.shape === 'html' || error.shape === 'text' ? plain(error.text) : '');
   const line = withoutSecrets(said.slice(0, EXCERPT_MAX * 4), headers)
@@ -41,7 +42,20 @@ function plain(text: string): string {
 }
 
 function withoutSecrets(text: string, headers: RawHeaders): string {
-  const credential = headerOf(headers, 'authorization')?.replace(/^\S+\s+/, '') ?? '';
-  const own = credential.length >= SECRET_CHARS_MIN ? text.replaceAll(credential, '…') : text;
+  let own = text;
+  for (const secret of secretsOf(headers)) own = own.replaceAll(secret, '…');
   return own.replaceAll(SCHEME, '$1 …').replaceAll(INTERCOM_TOKEN, '…');
+}
+
+/** The values of the fields that are never kept: without a scheme, and of cookies one by one. */
+function secretsOf(headers: RawHeaders): string[] {
+  const secrets: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    const value = headers[i + 1] as string;
+    if (!SECRET_FIELDS.has(name)) continue;
+    if (name === 'cookie') secrets.push(...value.split(';').map((pair) => pair.slice(pair.indexOf('=') + 1).trim()));
+    else secrets.push(value.replace(/^\S+\s+/, ''));
+  }
+  return secrets.filter(({ length }) => length >= SECRET_CHARS_MIN).sort((a, b) => b.length - a.length);
 }

@@ -4,6 +4,7 @@
  * an error body or the class of this very request takes the long one.
  */
 
+import { wordsOf } from '../core/cause-group.ts';
 import type { AnswerFacts, Classification } from '../core/classify.ts';
 import { classify, matches, PATTERN_TEXT_MAX, requestIdOf } from '../core/classify.ts';
 import { type BodyCondition, type ErrorFacts, readErrorBody, wholeJson } from '../core/error-body.ts';
@@ -183,6 +184,9 @@ function conclude(
     failure?.fault === 'caller'
       ? { ...found.verdict, reason: 'interrupted', countsAgainstBreaker: false }
       : found.verdict;
+  const own = parts.credentials.current();
+  const fields = own === null ? exchange.headers : [...exchange.headers, 'authorization', own];
+  const excerpt = answer?.error ? excerptOf(answer.error, fields) : null;
   const record = {
     n: exchange.attempts.length + 1,
     startedAtMs: times.startedAtMs,
@@ -196,14 +200,16 @@ function conclude(
     waitedMs: exchange.pendingWait?.ms ?? 0,
     waitReason: exchange.pendingWait?.reason ?? null,
     requestId: requestIdOf(seen.headers, answer?.error ?? null),
-    ...(answer?.error ? excerptOf(answer.error, exchange.headers) : {}),
+    ...excerpt,
   } as const;
   exchange.pendingWait = null;
   exchange.attempts.push(record);
   exchange.upstreamMs += times.durationMs;
   parts.events.attemptFinished(exchange, record);
   if (!found.mapped && exchange.policy.known && seen.status !== null) {
-    parts.events.unmappedError(exchange, seen.status, found.code, found.message, parts.clock.now());
+    // For the log: no values, and least of all a credential that came back.
+    const words = wordsOf(excerpt?.excerpt ?? '');
+    parts.events.unmappedError(exchange, seen.status, found.code, words, parts.clock.now());
   }
   if (answer !== null && exchange.policy.mode === 'observe') return passOn(parts, seen, answer.status, verdict);
   const status = seen.status ?? 0;

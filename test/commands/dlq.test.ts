@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Io } from '../../src/commands/io.ts';
-import { run } from '../../src/commands/program.ts';
 import type { Rig } from '../e2e/redrive-rig.ts';
 import { DOWN } from '../e2e/redrive-rig.ts';
 import { startRig } from '../e2e/redrive-tests.ts';
+import { dlq } from './dlq-io.ts';
 
 let folder: string;
 
@@ -15,33 +15,6 @@ beforeEach(() => {
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs `holdfast dlq …` in this process, beside no terminal unless `terminal` says what it has. */
-async function dlq(args: readonly string[], terminal: Partial<Io> & { columns?: number } = {}): Promise<Ran> {
-  let [out, err] = ['', ''];
-  const { columns, ...rest } = terminal;
-  const isTTY = columns === undefined ? {} : { isTTY: true, columns };
-  const io: Io = {
-    version: 'test',
-    nodeVersion: process.versions.node,
-    env: {},
-    stdout: { write: (text) => void (out += text), ...isTTY },
-    stderr: { write: (text) => void (err += text) },
-    stdoutFd: 1,
-    readFile: (file) => readFileSync(file, 'utf8'),
-    onSignal: () => () => {},
-    onExit: () => {},
-    ...rest,
-  };
-  const code = await run(['dlq', ...args], io);
-  return { code, out, err };
-}
 
 const lead = (n: number) => ({
   external_id: `lead-${n}`,

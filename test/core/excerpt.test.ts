@@ -37,6 +37,12 @@ describe('§9: the excerpt in the history', () => {
     );
   });
 
+  test('takes out the cookies and keys of the caller', () => {
+    const headers = ['Cookie', 'a=1; sid=s3cr3t-session', 'x-api-key', 's3cr3t', 'X-Api-Key', 's3cr3t-and-longer'];
+    const body = '{"message":"saw s3cr3t-session, s3cr3t-and-longer and s3cr3t, a=1"}';
+    expect(of(body, headers).excerpt).toBe('saw …, … and …, a=1');
+  });
+
   test('is bounded and one line, whatever comes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 9000, size: 'max' }), (text) => {
