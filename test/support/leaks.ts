@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** A credential as it goes over the wire; the two challenges of Holdfast's own 401 are none. */
-const CREDENTIAL = /\b(?:Bearer|Basic) (?!realm=)[\w.~+/=-]+/i;
+const CREDENTIAL = /(?:Bearer|Basic) (?!realm=)[\w.~+/=-]+/i;
 
 const leaks: string[] = [];
 
