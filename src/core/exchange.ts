@@ -175,6 +175,8 @@ export interface OperationRun {
   readonly names?: RunNames;
   /** Epoch ms: when its caller asked for it; left out when that is the caller of this exchange. */
   readonly askedAtMs?: number;
+  /** It is a dead letter already, and whoever wants to know was told. */
+  readonly isDead?: boolean;
 }
 
 /** What an earlier run left behind. */

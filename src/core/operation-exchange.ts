@@ -61,6 +61,7 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
       identity: operation.identity,
     },
     askedAtMs: operation.createdAtMs,
+    isDead: isDeadLetter(operation),
   };
   return exchange;
 }
@@ -69,6 +70,18 @@ export function exchangeOfOperation(operation: Operation, match: EndpointMatch, 
 function historyOf({ operationClass, effect, attempts }: Operation): readonly AttemptRecord[] {
   if (operationClass !== 'create' || effect !== 'none') return attempts;
   return attempts.map((attempt) => (attempt.effect === 'none' ? attempt : { ...attempt, effect }));
+}
+
+/**
+ * Whether an operation is a dead letter that somebody was told of. What a crash left in doubt is one only for the case that
+ * it is not found.
+ */
+export function isDeadLetter({
+  deadReason,
+  state,
+  reason,
+}: Pick<Operation, 'deadReason' | 'state' | 'reason'>): boolean {
+  return deadReason !== null && (state !== 'unknown' || reason !== 'interrupted');
 }
 
 /** Something of it was sent, and what came of it is not known to be nothing. */

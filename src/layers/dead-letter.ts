@@ -96,7 +96,8 @@ async function keep(
       exchange.fate = fate;
     }
     dead.added(policy.name);
-    events.deadLettered(exchange, reason, cause, exchange.fate.id);
+    // One that a redrive did not bring home, or a later look did not find, is no new one.
+    if (operation?.isDead !== true) events.deadLettered(exchange, reason, cause, exchange.fate.id);
   } catch (error) {
     events.deadLetters.lost(exchange, reason, error);
   }

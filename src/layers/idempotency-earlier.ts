@@ -6,6 +6,7 @@
 
 import type { Exchange } from '../core/exchange.ts';
 import type { Operation } from '../core/operation.ts';
+import { isDeadLetter } from '../core/operation-exchange.ts';
 import type { RawHeaders } from '../core/raw-headers.ts';
 import type { Earlier } from './idempotency-run.ts';
 import { jsonOf, operationClassOf } from './operation-class.ts';
@@ -29,13 +30,16 @@ function withLength(headers: RawHeaders, bytes: number): RawHeaders {
  */
 export async function earlierOf(
   exchange: Exchange,
-  row: Pick<Operation, 'createdAtMs' | 'updatedAtMs' | 'sentAtMs' | 'looks' | 'effect'>,
+  row: Pick<
+    Operation,
+    'createdAtMs' | 'updatedAtMs' | 'sentAtMs' | 'looks' | 'effect' | 'deadReason' | 'state' | 'reason'
+  >,
 ): Promise<Earlier> {
   const isCreate = (await operationClassOf(exchange)) === 'create';
   const lookOnly = isCreate && !(await isGuarded(exchange));
   const { createdAtMs, updatedAtMs, sentAtMs, looks, effect } = row;
   const doubt = { looks, lookOnly, lostAtMs: updatedAtMs, applied: effect === 'applied' };
-  return { createdAtMs, sentAtMs, recorded: true, doubt };
+  return { createdAtMs, sentAtMs, recorded: true, doubt, isDead: isDeadLetter(row) };
 }
 
 async function isGuarded({ policy, body }: Exchange): Promise<boolean> {

@@ -8,6 +8,7 @@
 import type { Exchange } from '../core/exchange.ts';
 import { type Arrival, type Held, Holds } from '../core/idempotency-holds.ts';
 import type { Operation } from '../core/operation.ts';
+import { isDeadLetter } from '../core/operation-exchange.ts';
 import type { EndingKind } from '../core/operation-record.ts';
 import { acceptedAnswer, isOver } from '../core/operation-view.ts';
 import type { Outcome, Refused } from '../core/outcome.ts';
@@ -150,7 +151,8 @@ export class HeldCalls {
     const [looks, lostAtMs] = [row?.looks ?? 0, row?.updatedAtMs ?? sentAtMs];
     const doubt = { looks, lostAtMs, lookOnly: false, applied: row?.effect === 'applied' };
     const names = { id: held.id, keyHash: null, fingerprint: null, identity: held.identity };
-    const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, recorded: row !== null, doubt };
+    const isDead = row !== null && isDeadLetter(row);
+    const earlier = { createdAtMs: row?.createdAtMs ?? nowMs, sentAtMs, recorded: row !== null, doubt, isDead };
     const run = new LiveRun(this.#parts, exchange, inner, names, earlier);
     this.#follow(held, run);
     return this.#lead(exchange, place, run);

@@ -65,6 +65,7 @@ export interface Earlier {
   /** The store is known to have its row. */
   readonly recorded: boolean;
   readonly doubt: Doubt | null;
+  readonly isDead?: boolean | undefined;
 }
 
 /** Answers longer than this are not read for the id of what they made. */
@@ -107,7 +108,7 @@ export class LiveRun implements HeldRun {
       sentAtMs: earlier?.sentAtMs ?? null,
       doubt: earlier?.doubt ?? null,
       names,
-      ...(earlier === null ? {} : { askedAtMs: earlier.createdAtMs }),
+      ...(earlier === null ? {} : { askedAtMs: earlier.createdAtMs, isDead: earlier.isDead === true }),
     };
     if (earlier === null) {
       exchange.beforeSend = () => this.#putSent();

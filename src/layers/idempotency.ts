@@ -144,10 +144,10 @@ function resume(
 ): Promise<Outcome> | null {
   const { operation } = exchange;
   if (operation === null) throw new Error('an exchange without an operation cannot be resumed');
-  const { id, sentAtMs, recorded, doubt } = operation;
+  const { id, sentAtMs, recorded, doubt, isDead } = operation;
   const known = open.get(id) ?? queuedOf(exchange);
   const createdAtMs = known?.createdAtMs ?? exchange.queue?.createdAtMs ?? parts.clock.wall();
-  const earlier = { createdAtMs, sentAtMs, recorded, doubt };
+  const earlier = { createdAtMs, sentAtMs, recorded, doubt, isDead };
   if (known === undefined || known.keyHash === null) return held.resume(exchange, enter, earlier, id);
   const { keyHash, identity } = known;
   const names = { id, keyHash, fingerprint: operation.names?.fingerprint ?? null, identity };
