@@ -119,7 +119,10 @@ export interface DeadLetterStore {
    * in and counts one more. The id of the row that stands for it.
    */
   keepDead(operation: Operation): Promise<string>;
-  /** One success supersedes at most one row: that of its key, else the oldest of its natural key; else it marks an equal one. */
+  /**
+   * One success supersedes at most one row: that of its key, else the oldest of its natural key. Then it marks the others of
+   * its natural key; else an equal one.
+   */
   supersede(success: Success): Promise<Superseded>;
   /** Newest first, from `cursor` on (null: the newest), at most `limit`. */
   listDead(filter: DeadFilter, cursor: number | null, limit: number): Promise<DeadPage>;

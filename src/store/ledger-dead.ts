@@ -14,6 +14,7 @@ import { headOf, partOf } from './dead-rows.ts';
 import { type Ledger, WHOLE } from './ledger.ts';
 import type { DeadGroupPart, GroupSums, KeptFacts, OperationText, Slice } from './protocol.ts';
 import type { Statements } from './statements.ts';
+import { supersede } from './supersede.ts';
 
 /** One request looks at so many index entries, or decrypts so many rows: 1 to 2 ms, and other batches come between. */
 const SLICE_ROWS = 2000;
@@ -58,42 +59,7 @@ export class DeadLedger {
   }
 
   supersede(success: Success): Superseded {
-    const { id, scope, endpoint, keyHash, naturalKey, identity, sentAtMs, nowMs } = success;
-    const row =
-      (keyHash === null
-        ? undefined
-        : this.#statements
-            .run(
-              `SELECT n, id FROM operations WHERE former_key_hash = ? AND scope = ? AND state = 'dead'
-               AND dead_reason IS NOT NULL AND id <> ? ORDER BY n LIMIT 1`,
-            )
-            .get(keyHash, scope, id)) ??
-      (naturalKey === null
-        ? undefined
-        : this.#statements
-            .run(
-              `SELECT n, id FROM operations WHERE natural_key = ? AND scope = ? AND endpoint = ?
-               AND state IN ('dead', 'unknown') AND dead_reason IS NOT NULL AND dead_at_ms <= ? AND id <> ?
-               ORDER BY n LIMIT 1`,
-            )
-            .get(naturalKey, scope, endpoint, sentAtMs, id));
-    if (row !== undefined) {
-      this.#statements
-        .run("UPDATE operations SET state = 'superseded', superseded_by = ?, updated_at_ms = ? WHERE n = ?")
-        .run(id, nowMs, row['n'] as number);
-      return { superseded: row['id'] as string, maybe: null };
-    }
-    const equal = this.#statements
-      .run(
-        `SELECT n, id FROM operations WHERE identity = ? AND scope = ? AND dead_reason IS NOT NULL
-         AND state IN ('dead', 'unknown') AND maybe_superseded_by IS NULL AND id <> ? ORDER BY n LIMIT 1`,
-      )
-      .get(identity, scope, id);
-    if (equal === undefined) return { superseded: null, maybe: null };
-    this.#statements
-      .run('UPDATE operations SET maybe_superseded_by = ?, updated_at_ms = ? WHERE n = ?')
-      .run(id, nowMs, equal['n'] as number);
-    return { superseded: null, maybe: equal['id'] as string };
+    return supersede(this.#statements, success);
   }
 
   /** The matching rows of the next slice before `cursor`, newest first. */

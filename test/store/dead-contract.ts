@@ -168,6 +168,17 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
       expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual(NOTHING);
     });
 
+    it('§9: one success supersedes one row, and marks every other that is older than it: none of them may undo it', async () => {
+      const rows = ['a', 'b', 'c'].map((id) => dead({ id, naturalKey: 'n' }));
+      const later = dead({ id: 'd', naturalKey: 'n', deadAtMs: NOW_MS + 9 });
+      const opened = await store(...rows, later, dead({ id: 'e', naturalKey: 'n', endpoint: 'POST /notes' }));
+      expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual({ superseded: 'a', maybe: null });
+      const marks = await Promise.all(
+        ['b', 'c', 'd', 'e'].map(async (id) => (await opened.get(id))?.maybeSupersededBy),
+      );
+      expect(marks).toEqual(['later', 'later', null, null]);
+    });
+
     it('§9: an equal success of another create only marks it, one success one row', async () => {
       const opened = await store(dead({ id: 'a', identity: 'same' }), dead({ id: 'b', identity: 'same' }));
       expect(await opened.supersede(success({ identity: 'same' }))).toEqual({ superseded: null, maybe: 'a' });

@@ -33,11 +33,11 @@ export function rankOf({ state, deadReason }: Operation): number {
 export function supersededIn(
   rows: readonly Operation[],
   { id, scope, endpoint, keyHash, naturalKey, identity, sentAtMs }: Success,
-): { needless: Operation | undefined; equal: Operation | undefined } {
+): { needless: Operation | undefined; older: readonly Operation[]; equal: Operation | undefined } {
   const dead = rows.filter((row) => row.deadReason !== null && row.scope === scope && row.id !== id);
   const open = dead.filter(({ state }) => state === 'dead' || state === 'unknown');
   const byKey = dead.find((row) => row.state === 'dead' && keyHash !== null && row.formerKeyHash === keyHash);
-  const byNature = open.find(
+  const ofNature = open.filter(
     (row) =>
       naturalKey !== null &&
       row.naturalKey === naturalKey &&
@@ -45,7 +45,9 @@ export function supersededIn(
       (row.deadAtMs ?? Infinity) <= sentAtMs,
   );
   const equal = open.find((row) => row.identity === identity && row.maybeSupersededBy === null);
-  return { needless: byKey ?? byNature, equal };
+  const needless = byKey ?? ofNature[0];
+  const older = ofNature.filter((row) => row !== needless && row.maybeSupersededBy === null);
+  return { needless, older, equal };
 }
 
 /** As lists show it. */

@@ -172,8 +172,9 @@ export class MemoryStore implements Store {
   supersede(success: Success): Promise<Superseded> {
     return this.#next(() => {
       const { id, nowMs } = success;
-      const { needless, equal } = supersededIn(this.rows(), success);
+      const { needless, older, equal } = supersededIn(this.rows(), success);
       if (needless !== undefined) {
+        for (const row of older) this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
         this.#rows.set(needless.id, { ...needless, state: 'superseded', supersededBy: id, updatedAtMs: nowMs });
         return { superseded: needless.id, maybe: null };
       }
