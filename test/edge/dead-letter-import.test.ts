@@ -1,3 +1,4 @@
+import { fc, test } from '@fast-check/vitest';
 import { expect, it } from 'vitest';
 import { importRoute } from '../../src/edge/dead-letter-import.ts';
 import { shownOperation } from '../../src/edge/dead-letter-view.ts';
@@ -5,11 +6,9 @@ import { row } from '../store/rows.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-const line = (headers: readonly string[]) =>
+const line = (headers: readonly string[], body = Buffer.from('{"n": 1}')) =>
   JSON.parse(
-    JSON.stringify(
-      shownOperation(row({ id: 'a', state: 'dead', deadReason: 'permanent', headers, body: Buffer.from('{"n": 1}') })),
-    ),
+    JSON.stringify(shownOperation(row({ id: 'a', state: 'dead', deadReason: 'permanent', headers, body }))),
   ) as { id: string; request: { body: Record<string, unknown> } };
 
 async function importOf(letter: unknown) {
@@ -37,4 +36,17 @@ it('refuses a line whose body was edited where nobody reads it: nothing is sent 
   });
   delete letter.request.body['json'];
   expect((await importOf(letter)).result).toMatchObject({ result: 'imported' });
+});
+
+const bytes = fc.oneof(
+  fc.uint8Array({ maxLength: 200 }),
+  fc.json().map((text) => Buffer.from(text)),
+  fc.string({ unit: 'binary' }).map((text) => Buffer.from(text)),
+  fc.constantFrom('\ufeff{}', '{"__proto__":1,"a":1e999,"a":2}', '12345678901234567890', ' "x" ', '').map(Buffer.from),
+);
+
+test.prop([bytes])('§9: a body of any bytes comes back from an export as it was', async (body) => {
+  const { stored, result } = await importOf(line([], Buffer.from(body)));
+  expect(result).toEqual({ result: 'imported' });
+  expect(stored?.body?.equals(body)).toBe(true);
 });
