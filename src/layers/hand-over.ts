@@ -8,6 +8,7 @@
  * The obvious other choice, to answer 202 and go on in memory, would lose every accepted call with the process.
  */
 
+import { deadReason } from '../core/dead-letter.ts';
 import type { Exchange, OperationRun } from '../core/exchange.ts';
 import type { Operation, OperationChange } from '../core/operation.ts';
 import { effectOf, endingOf, operationOf } from '../core/operation-record.ts';
@@ -27,7 +28,7 @@ export interface HandOverParts {
   readonly store: Pick<Store, 'insert' | 'change' | 'queuedBefore'>;
   readonly clock: Clock;
   readonly random: Random;
-  readonly events: Pick<Events, 'bug'>;
+  readonly events: Pick<Events, 'bug' | 'deadLetters'>;
   readonly passthrough: () => boolean;
   /** There is something in the queue that may be due. */
   readonly wakeQueue: () => void;
@@ -102,6 +103,9 @@ class HandOver {
       // It has been tried, and what came of that is the truth: without a durable row there is no promise.
       if (!(error instanceof StoreUnavailable)) events.bug(error, 'hand-over');
       exchange.queue = null;
+      // The dead letters left it to the queue, and would have no disk to keep it on either.
+      const reason = deadReason(exchange, outcome, 'caller');
+      if (settled === undefined && reason !== null) events.deadLetters.lost(exchange, reason, error);
       return outcome;
     }
     exchange.queue = { createdAtMs: row.createdAtMs, stage: 'accepted' };

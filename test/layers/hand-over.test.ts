@@ -204,6 +204,16 @@ describe('§8: respond-async, wait=N', () => {
     expect(r.store.rows()[0]?.attempts).toHaveLength(1);
   });
 
+  it('§9: one that cannot be handed over because the disk is full now is not lost in silence', async () => {
+    const r = rig();
+    const given = r.service(update(TRY));
+    await r.clock.settle();
+    r.store.fault = 'disk full';
+    answer(r.wire.last, busy);
+    expect(statusOf(await given)).toBe(503);
+    expect(r.named('dead_letter_lost')).toMatchObject([{ endpoint: 'PUT /contacts/{id}', reason: 'exhausted' }]);
+  });
+
   it('a create that nobody can look for is no promise: its doubt is the answer', async () => {
     const r = rig();
     const given = r.service(create(TRY));
