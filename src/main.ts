@@ -15,6 +15,12 @@ setFlagsFromString('--no-allocation-site-pretenuring');
 enableCompileCache();
 const { run } = await import('./commands/program.ts');
 
+// Whoever reads has seen enough (`holdfast dlq list | head`): that is no fault. The log is written past this stream.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 const packageFile = new URL('../package.json', import.meta.url);
 const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
 

@@ -1,7 +1,7 @@
 import { DlqError, must } from './dlq-access.ts';
 import { lettersOf } from './dlq-read.ts';
-import { confirmed, type DlqFilter, type DlqRun, filterFrom } from './dlq-run.ts';
-import { count } from './dlq-view.ts';
+import { confirmed, type DlqFilter, type DlqRun, someFilter } from './dlq-run.ts';
+import { count, jsonLine } from './dlq-view.ts';
 
 type Sweep = DlqFilter & { readonly yes?: boolean };
 
@@ -28,8 +28,7 @@ export async function discard(run: DlqRun, given: string[], options: Sweep): Pro
 }
 
 async function matching(run: DlqRun, options: Sweep): Promise<string[]> {
-  if (Object.keys(filterFrom(options)).length === 0)
-    throw new DlqError('give ids or a filter; --state open means all', 2);
+  someFilter(options);
   const ids: string[] = [];
   for await (const { id } of lettersOf(run, options, Infinity)) ids.push(id);
   return ids;
@@ -37,7 +36,7 @@ async function matching(run: DlqRun, options: Sweep): Promise<string[]> {
 
 /** `dlq purge`: counts, asks, deletes. */
 export async function purge(run: DlqRun, ids: string[], options: Sweep): Promise<number> {
-  const filter = filterFrom(options, ids);
+  const filter = someFilter(options, ids);
   const { purged: meant } = await must(run.access, 'POST /api/dead-letters/purge', { filter, dry_run: true });
   if (meant === 0) return told(run, { purged: 0 }, 'nothing to purge');
   const question = `Delete ${count(meant, 'dead letter')} at ${run.access.where} for good, bodies and history included?`;
@@ -47,6 +46,6 @@ export async function purge(run: DlqRun, ids: string[], options: Sweep): Promise
 }
 
 function told({ io, json }: DlqRun, document: unknown, text: string, exitCode = 0): number {
-  io.stdout.write(json ? `${JSON.stringify(document)}\n` : `${text}\n`);
+  io.stdout.write(json ? jsonLine(document) : `${text}\n`);
   return exitCode;
 }

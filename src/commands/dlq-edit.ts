@@ -1,6 +1,7 @@
 import { DlqError, must, type Reply } from './dlq-access.ts';
 import { redrive } from './dlq-redrive.ts';
 import type { DlqRun } from './dlq-run.ts';
+import { jsonLine } from './dlq-view.ts';
 
 type Json = Reply['json'];
 
@@ -30,7 +31,7 @@ export async function edit(run: DlqRun, [id = '']: string[], options: EditOption
     const child: Json = await must(run.access, `PATCH /api/dead-letters/${encodeURIComponent(id)}`, change);
     kept?.drop();
     if (options.redrive === true) return redrive(run, [child.id], { canary: '0' });
-    run.io.stdout.write(run.json ? `${JSON.stringify(child)}\n` : `${child.id} is the edited form of ${letter.id}\n`);
+    run.io.stdout.write(run.json ? jsonLine(child) : `${child.id} is the edited form of ${letter.id}\n`);
     return 0;
   } catch (error) {
     if (kept === null || !(error instanceof DlqError)) throw error;

@@ -1,8 +1,8 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { DlqError, must, type Reply } from './dlq-access.ts';
 import { lettersOf } from './dlq-read.ts';
 import type { DlqFilter, DlqRun } from './dlq-run.ts';
-import { count } from './dlq-view.ts';
+import { count, jsonLine } from './dlq-view.ts';
 
 type Json = Reply['json'];
 
@@ -23,7 +23,7 @@ export async function exportTo(
       const { status, json } = await run.access.call(`GET /api/dead-letters/${encodeURIComponent(id)}`);
       // It may have gone meanwhile.
       if (status !== 200) continue;
-      const line = `${JSON.stringify(options.withBodies === true ? json : withoutBodies(json))}\n`;
+      const line = jsonLine(options.withBodies === true ? json : withoutBodies(json));
       if (write === null) run.io.stdout.write(line);
       else write.line(line);
       written += 1;
@@ -48,13 +48,19 @@ function withoutBodies(letter: Json): Json {
 
 /** Only its owner can read it. */
 function writerTo(file: string): { line: (text: string) => void; close: () => void } {
-  try {
-    const descriptor = openSync(file, 'wx', 0o600);
-    return { line: (text) => void writeSync(descriptor, text), close: () => closeSync(descriptor) };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new DlqError(code === 'EEXIST' ? `${file} is there already` : `${file} cannot be written (${code})`);
-  }
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new DlqError(code === 'EEXIST' ? `${file} is there already` : `${file} cannot be written (${code})`);
+    }
+  };
+  const descriptor = attempt(() => openSync(file, 'wx', 0o600));
+  return {
+    line: (text) => attempt(() => writeFileSync(descriptor, text)),
+    close: () => closeSync(descriptor),
+  };
 }
 
 /** `dlq import`: rows with new ids where theirs are taken are not made; what is there stays. */
@@ -89,7 +95,7 @@ export async function importFrom(run: DlqRun, [file = '-']: string[]): Promise<n
   }
   await flush();
   const text = `imported ${count(sums.imported, 'dead letter')}, ${sums.known} known already, ${sums.refused} refused`;
-  run.io.stdout.write(run.json ? `${JSON.stringify(sums)}\n` : `${text}\n`);
+  run.io.stdout.write(run.json ? jsonLine(sums) : `${text}\n`);
   return sums.refused === 0 ? 0 : 1;
 }
 

@@ -1,7 +1,17 @@
 import { systemClock } from '../ops/clock.ts';
 import { DlqError, must, type Reply } from './dlq-access.ts';
 import { type DlqFilter, type DlqRun, queryFrom } from './dlq-run.ts';
-import { ageOf, type Column, clean, cleanLines, type Paint, paintFor, paintState, tableOf } from './dlq-view.ts';
+import {
+  ageOf,
+  type Column,
+  clean,
+  cleanLines,
+  jsonLine,
+  type Paint,
+  paintFor,
+  paintState,
+  tableOf,
+} from './dlq-view.ts';
 
 type Json = Reply['json'];
 
@@ -29,7 +39,7 @@ export async function list(run: DlqRun, _: string[], options: DlqFilter & { limi
   for await (const letter of lettersOf(run, options, Number(options.limit))) letters.push(letter);
   const { stdout, env } = run.io;
   if (run.json) {
-    for (const letter of letters) stdout.write(`${JSON.stringify(letter)}\n`);
+    for (const letter of letters) stdout.write(jsonLine(letter));
     return 0;
   }
   if (letters.length === 0) return nothing(run);
@@ -65,7 +75,7 @@ export async function groups(run: DlqRun, _: string[], options: DlqFilter): Prom
   const found: Json = await must(run.access, `GET /api/dead-letters/groups${queryFrom(options)}`);
   const { stdout, env } = run.io;
   if (run.json) {
-    stdout.write(`${JSON.stringify(found.groups)}\n`);
+    stdout.write(jsonLine(found.groups));
     return 0;
   }
   if (found.groups.length === 0) return nothing(run);
@@ -89,23 +99,24 @@ export async function show(run: DlqRun, [id = '']: string[]): Promise<number> {
   const letter: Json = await must(run.access, `GET /api/dead-letters/${encodeURIComponent(id)}`);
   const { stdout, env } = run.io;
   if (run.json) {
-    stdout.write(`${JSON.stringify(letter)}\n`);
+    stdout.write(jsonLine(letter));
     return 0;
   }
   const paint = paintFor(stdout, env);
   const { request, answer } = letter;
   const facts: [string, string][] = [
     ['state', `${paintState(letter.state, paint)}, ${letter.reason}, effect ${letter.effect}`],
-    ['cause', `${clean(letter.cause_label ?? '')}  ${paint.dim(letter.cause ?? '')}`],
+    ['cause', `${clean(letter.cause_label ?? '')}  ${paint.dim(clean(letter.cause ?? ''))}`],
     ['calls', String(letter.count)],
     ['first', letter.first_at],
     ['died', letter.dead_at],
     ['context', clean(contextText(letter.context))],
-    ['parent', letter.parent ?? ''],
+    ['parent', clean(letter.parent ?? '')],
     ['redrive', letter.redrive ?? ''],
     [
       'superseded',
-      letter.superseded_by ?? (letter.maybe_superseded_by === null ? '' : `maybe by ${letter.maybe_superseded_by}`),
+      letter.superseded_by ??
+        (letter.maybe_superseded_by === null ? '' : `maybe by ${clean(letter.maybe_superseded_by)}`),
     ],
   ];
   const write = (line = ''): void => void stdout.write(`${line}\n`);

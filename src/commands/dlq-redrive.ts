@@ -1,7 +1,7 @@
 import { sleep, systemClock } from '../ops/clock.ts';
 import { DlqError, must, type Reply, secretIn } from './dlq-access.ts';
-import { type DlqFilter, type DlqRun, filterFrom } from './dlq-run.ts';
-import { clean, count, durationOf, paintFor, paintState, tableOf } from './dlq-view.ts';
+import { type DlqFilter, type DlqRun, someFilter } from './dlq-run.ts';
+import { clean, count, durationOf, jsonLine, paintFor, paintState, tableOf } from './dlq-view.ts';
 
 type Json = Reply['json'];
 
@@ -21,23 +21,28 @@ interface RedriveOptions extends DlqFilter {
 /** How often a redrive is asked for, and how often it is told of where nobody watches. */
 const ASK_MS = 500;
 const TELL_MS = 10_000;
+/** What a redrive is when somebody has steered it. */
+const STEERED = { pause: 'paused', resume: 'running', cancel: 'cancelled' } as const;
 
 /** `dlq redrive`: starts one and follows it, or steers one. */
 export async function redrive(run: DlqRun, ids: string[], options: RedriveOptions): Promise<number> {
   const { status, pause, resume, cancel } = options;
   if (status === true) return listAll(run);
-  if (typeof status === 'string')
-    return told(run, await must(run.access, `GET /api/redrives/${encodeURIComponent(status)}`));
+  if (typeof status === 'string') {
+    told(run, await must(run.access, `GET /api/redrives/${encodeURIComponent(status)}`));
+    return 0;
+  }
   const credential =
     options.credentialFile === undefined ? {} : { credential: secretIn(options.credentialFile, run.io) };
   for (const [verb, id] of Object.entries({ pause, resume, cancel })) {
     if (id === undefined) continue;
     const turned = await must(run.access, `POST /api/redrives/${encodeURIComponent(id)}/${verb}`, credential);
-    if (verb !== 'resume' || options.detach === true) return told(run, turned);
-    return follow(run, turned);
+    if (verb === 'resume' && options.detach !== true) return follow(run, turned);
+    told(run, turned);
+    return turned.state === STEERED[verb as keyof typeof STEERED] ? 0 : 1;
   }
   const order = {
-    filter: filterFrom(options, ids),
+    filter: someFilter(options, ids),
     ...credential,
     ...numberIn('velocity', options.velocity),
     ...numberIn('canary', options.canary),
@@ -45,17 +50,18 @@ export async function redrive(run: DlqRun, ids: string[], options: RedriveOption
   };
   if (options.dryRun === true) {
     const { plan } = await must(run.access, 'POST /api/redrives', { ...order, dry_run: true });
-    if (run.json) run.io.stdout.write(`${JSON.stringify(plan)}\n`);
+    if (run.json) run.io.stdout.write(jsonLine(plan));
     else tellPlan(run, plan);
     return 0;
   }
   const started = await must(run.access, 'POST /api/redrives', order);
   if (!run.json) tellPlan(run, started.plan);
   if (started.redrive === null) {
-    if (run.json) run.io.stdout.write(`${JSON.stringify(null)}\n`);
+    if (run.json) run.io.stdout.write(jsonLine(null));
     return 0;
   }
-  if (started.known) run.io.stderr.write(`the same redrive is under way: ${started.redrive.id}\n`);
+  if (started.known)
+    run.io.stderr.write(`the same redrive is under way, with the options it began with: ${started.redrive.id}\n`);
   return options.detach === true ? told(run, started.redrive) : follow(run, started.redrive);
 }
 
@@ -115,23 +121,28 @@ function progress({ rows, pending, results, why }: Json): string {
   return `${rows - pending}/${rows}  ${results.succeeded} succeeded, ${kept} dead or unknown, ${rows - pending - results.succeeded - kept} not run${why === null ? '' : `; ${clean(why)}`}`;
 }
 
-/** What came of it. 0 when all that was meant is home. */
+/** What came of it. 0 when all that was meant is home, or needless. */
 function told({ io, json }: DlqRun, now: Json): number {
   const { results, state } = now;
-  const isFine = state === 'done' ? results.dead + results.unknown === 0 : state === 'running';
+  const isFine = state === 'done' ? results.succeeded + results.superseded === now.rows : state === 'running';
   if (json) {
-    io.stdout.write(`${JSON.stringify(now)}\n`);
+    io.stdout.write(jsonLine(now));
     return isFine ? 0 : 1;
   }
   const paint = paintFor(io.stdout, io.env);
-  io.stdout.write(`redrive ${now.id} is ${paintState(state, paint)}${now.why === null ? '' : `: ${clean(now.why)}`}\n`);
+  const write = (line: string): void => void io.stdout.write(`${line}\n`);
+  write(`redrive ${now.id} is ${paintState(state, paint)}${now.why === null ? '' : `: ${clean(now.why)}`}`);
   const parts = Object.entries(results as Readonly<Record<string, number>>).filter(([, n]) => n !== 0);
   const left = now.pending === 0 ? [] : [`${now.pending} not tried yet`];
-  io.stdout.write(
-    `${count(now.rows, 'row')}: ${[...parts.map(([result, n]) => `${n} ${result}`), ...left].join(', ')}\n`,
-  );
-  if (state === 'paused') io.stdout.write(`put the cause right, then: holdfast dlq redrive --resume ${now.id}\n`);
-  else if (!isFine) io.stdout.write(`what is left: holdfast dlq groups --redrive ${now.id}\n`);
+  write(`${count(now.rows, 'row')}: ${[...parts.map(([result, n]) => `${n} ${result}`), ...left].join(', ')}`);
+  if (state === 'paused') {
+    const again = now.own_credential ? ' --credential-file FILE' : '';
+    write(`put the cause right, then: holdfast dlq redrive --resume ${now.id}${again}`);
+  } else if (!isFine) {
+    if (results.dead + results.unknown > 0) write(`what failed again: holdfast dlq groups --redrive ${now.id}`);
+    if (results.expired > 0) write('what expired is old news to customers: --force sends it, discard forgets it');
+    if (results.skipped > 0) write(`why rows were skipped: GET /api/redrives/${now.id}/rows on the admin API`);
+  }
   return isFine ? 0 : 1;
 }
 
@@ -139,7 +150,7 @@ async function listAll(run: DlqRun): Promise<number> {
   const { redrives } = await must(run.access, 'GET /api/redrives');
   const { stdout, env } = run.io;
   if (run.json) {
-    stdout.write(`${JSON.stringify(redrives)}\n`);
+    stdout.write(jsonLine(redrives));
     return 0;
   }
   const paint = paintFor(stdout, env);

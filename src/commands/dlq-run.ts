@@ -28,6 +28,13 @@ export function filterFrom(options: DlqFilter, ids: readonly string[] = []): Rec
   return { ...Object.fromEntries(given), ...(ids.length === 0 ? {} : { id: ids }) };
 }
 
+/** A filter that means something; throws `DlqError` for none. */
+export function someFilter(options: DlqFilter, ids: readonly string[] = []): Record<string, unknown> {
+  const filter = filterFrom(options, ids);
+  if (Object.keys(filter).length === 0) throw new DlqError('give ids or a filter; --state open means all', 2);
+  return filter;
+}
+
 /** The same as a query, with a question mark; empty for none. */
 export function queryFrom(options: DlqFilter, more: Readonly<Record<string, string>> = {}): string {
   const query = new URLSearchParams();

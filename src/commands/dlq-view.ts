@@ -81,6 +81,17 @@ export function clean(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '·');
 }
 
+/** A document in one line, which says the same to programs and nothing to a terminal. */
+export function jsonLine(document: unknown): string {
+  const text = JSON.stringify(document).replaceAll(/[\u007f-\u009f\p{Cf}\u2028\u2029]/gu, escaped);
+  return `${text}\n`;
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, i) => character.charCodeAt(i));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
 /** The same with its lines. */
 export function cleanLines(text: string): string {
   return text.split('\n').map(clean).join('\n');

@@ -112,7 +112,7 @@ async function guarded(io: Io, options: Options, work: (run: DlqRun) => Promise<
   }
 }
 
-/** What `fetch` throws. */
+/** What `fetch` throws when there is no answer, or only a part of one. */
 function isNetwork(error: unknown): boolean {
-  return error instanceof TypeError && error.message === 'fetch failed';
+  return error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated');
 }

@@ -1,4 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -64,13 +66,55 @@ describe('dlq', () => {
     expect(failed.out).toMatch(/is paused: 2 of the first 2 rows failed/);
     rig.simulator.clearFaults();
     const id = /redrive (\S+) is/.exec(failed.out)?.[1] ?? '';
-    expect((await dlq(['redrive', '--cancel', id, ...at])).out).toContain('is cancelled');
+    expect((await dlq(['redrive', '--status', id, ...at])).code).toBe(0);
+    expect((await dlq(['redrive', '--pause', id, ...at])).code).toBe(0);
+    const cancelled = await dlq(['redrive', '--cancel', id, ...at]);
+    expect(cancelled).toMatchObject({ code: 0, out: expect.stringContaining('is cancelled') });
+    expect((await dlq(['redrive', '--resume', id, ...at])).code).toBe(1);
+    expect(await dlq(['redrive', ...at])).toMatchObject({ code: 2, err: expect.stringContaining('--state open') });
     const done = await dlq(['redrive', '--state', 'open', ...at]);
     expect(done).toMatchObject({ code: 0, err: '' });
     expect(done.out).toContain('4 rows: 4 succeeded');
     expect((await dlq(['redrive', 'nobody', ...at])).code).toBe(1);
     expect((await dlq(['redrive', '--endpoint', 'POST /nowhere', ...at])).out).toContain('0 rows meant');
     expect((await dlq(['redrive', '--state', 'opn', ...at])).code).toBe(2);
+  });
+
+  test('rows that were not sent are not home: they expired, and it says what can be done', async () => {
+    const { rig, at } = await rigWithDead(1);
+    const [line = ''] = (await dlq(['export', '--with-bodies', ...at])).out.split('\n');
+    const letter = JSON.parse(line);
+    const old = {
+      ...letter,
+      id: 'old',
+      endpoint: 'POST /messages',
+      first_at: '2026-01-01T00:00:00Z',
+      parent: '\u009b31m',
+    };
+    old.request = { ...letter.request, target: '/messages' };
+    const file = path.join(folder, 'old.ndjson');
+    writeFileSync(file, JSON.stringify({ ...old, cause: '\u001b[31m', cause_label: '\u009b31m' }));
+    expect((await dlq(['import', file, ...at])).code).toBe(0);
+    for (const args of [['show', 'old'], ['show', 'old', '--json'], ['list'], ['list', '--json'], ['groups', '--json']])
+      expect((await dlq([...args, ...at])).out, args.join(' ')).not.toMatch(/[^\P{C}\n]/u);
+    const done = await dlq(['redrive', 'old', ...at]);
+    expect(done).toMatchObject({ code: 1, out: expect.stringContaining('1 expired') });
+    expect(done.out).toContain('--force sends it');
+    expect(rig.simulator.requests()).toHaveLength(1);
+  });
+
+  test('an instance that goes away in the middle of an answer is told of in one line', async () => {
+    const half = createServer((request, response) => {
+      if (request.url === '/healthz') return void response.end('{}');
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('{');
+      setImmediate(() => response.destroy());
+    });
+    await new Promise<void>((resolve) => half.listen(0, '127.0.0.1', resolve));
+    const { port } = half.address() as AddressInfo;
+    const ran = await dlq(['list', '--admin', `127.0.0.1:${port}`]);
+    half.close();
+    expect(ran).toEqual({ code: 1, out: '', err: `holdfast: the instance at 127.0.0.1:${port} went away\n` });
   });
 
   test('edits by --set, by file and in the editor; an edit that breaks JSON loses nothing', async () => {
