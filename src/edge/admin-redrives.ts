@@ -96,7 +96,8 @@ function startingRoutes({ redrives, store, settings, clock }: RedriveApiParts): 
       does: 'Sends dead letters again, or says with dry_run what that would be. The same twice is one redrive.',
       query: null,
       body: orderSchema,
-      answers: { status: 202, says: 'redrive (null when nothing is meant: 200), known: it runs already, and the plan' },
+      answers: { status: 202, says: 'redrive, known: it was under way already, and the plan' },
+      alsoAnswers: { status: 200, says: 'With dry_run the plan; redrive null: nothing is meant' },
       errors: [400, 404],
       handle: async ({ body }) => {
         const filter = filterOf(meant(body.filter), clock.wall());
@@ -131,7 +132,7 @@ function startingRoutes({ redrives, store, settings, clock }: RedriveApiParts): 
         const isForced = body.force ?? false;
         const plan = planRow(letter, { force: isForced, maxAgeMs: rules.maxAgeMs, nowMs: clock.wall() });
         if (plan.kind !== 'run') {
-          throw new ApiRefusal(409, `Dead letter ${letter.id} is not sent again, ${plan.kind}: ${plan.why}.`);
+          throw new ApiRefusal(409, `Dead letter ${letter.id} is not sent again (${plan.kind}): ${plan.why}.`);
         }
         const filter = { ids: [letter.id] };
         const order = { filter, velocity: rules.velocity, canary: 0, force: isForced, trigger: 'person' } as const;

@@ -34,6 +34,8 @@ export interface AdminRoute {
   readonly body: z.ZodType | null;
   /** Success and what it carries. */
   readonly answers: { readonly status: 200 | 201 | 202; readonly says: string };
+  /** Another success, when there is one. */
+  readonly alsoAnswers?: { readonly status: 200; readonly says: string };
   /** The errors that it has beside 401, 403, 500 and 503. */
   readonly errors: readonly (400 | 404 | 409 | 422)[];
   readonly handle: (call: RouteCall<never, never>) => Promise<RouteAnswer> | RouteAnswer;
@@ -98,8 +100,7 @@ function queryOf({ query, path }: AdminRoute, c: Context): unknown {
 
 async function bodyOf({ body, path }: AdminRoute, c: Context): Promise<unknown> {
   if (body === null) return null;
-  if (Number(c.req.header('content-length') ?? 0) > BODY_BYTES_MAX) throw new ApiRefusal(422, 'The body is too large.');
-  const text = await c.req.text();
+  const text = await textOf(c);
   let given: unknown;
   try {
     given = text === '' ? {} : JSON.parse(text);
@@ -107,6 +108,18 @@ async function bodyOf({ body, path }: AdminRoute, c: Context): Promise<unknown> 
     throw new ApiRefusal(400, `The body is no JSON; ${path} takes an object (GET /api/openapi.json).`);
   }
   return checked(body, given, `body of ${path}`);
+}
+
+/** Counted as it comes: a body may have no length in front of it. Throws `ApiRefusal`. */
+async function textOf(c: Context): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of (c.req.raw.body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) throw new ApiRefusal(422, 'The body is too large.');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** Throws `ApiRefusal` with every fault: where, what is allowed. */

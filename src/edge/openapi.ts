@@ -34,7 +34,16 @@ export function openApiOf(routes: readonly AdminRoute[], version: string): Recor
   };
 }
 
-function operationOf({ method, path, does, query, body, answers, errors }: AdminRoute): Record<string, unknown> {
+function operationOf({
+  method,
+  path,
+  does,
+  query,
+  body,
+  answers,
+  alsoAnswers,
+  errors,
+}: AdminRoute): Record<string, unknown> {
   const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -49,7 +58,12 @@ function operationOf({ method, path, does, query, body, answers, errors }: Admin
     parameters: [...named, ...(query === null ? [] : parametersOf(query))],
     ...(content === null ? {} : { requestBody: { content } }),
     responses: {
-      [answers.status]: { description: answers.says, content: { 'application/json': { schema: {} } } },
+      ...Object.fromEntries(
+        [answers, ...(alsoAnswers === undefined ? [] : [alsoAnswers])].map(({ status, says }) => [
+          status,
+          { description: says, content: { 'application/json': { schema: {} } } },
+        ]),
+      ),
       ...Object.fromEntries(
         failures.map((status) => [
           status,

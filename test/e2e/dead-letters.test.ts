@@ -237,6 +237,9 @@ describe('dead letters', () => {
     expect(Object.keys(json.paths)).toEqual(
       expect.arrayContaining(['/api/status', '/api/dead-letters', '/api/dead-letters/{id}', '/api/openapi.json']),
     );
+    expect(Object.keys(json.paths['/api/redrives']?.['post']?.responses ?? {})).toEqual(
+      expect.arrayContaining(['200', '202']),
+    );
     for (const [name, methods] of Object.entries(json.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
         expect(operation.responses, `${method} ${name}`).toHaveProperty('401');

@@ -180,4 +180,16 @@ describe('the admin plane', () => {
     expect((await call('POST', '/api/breakers/host/explode')).status).toBe(404);
     expect(held).toEqual(['nowhere open']);
   });
+
+  it('a body without a length is counted as it comes, and refused when it is too large', async () => {
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const upload = httpRequest({ port, method: 'POST', path: '/api/redrives', headers: { host: 'localhost' } });
+      upload.on('response', (response) => (response.resume(), resolve(response.statusCode)));
+      upload.on('error', reject);
+      const chunk = Buffer.alloc(1024 * 1024, ' ');
+      for (let sent = 0; sent < 33; sent += 1) upload.write(chunk);
+      upload.end();
+    });
+    expect(status).toBe(422);
+  });
 });
