@@ -73,7 +73,7 @@ export function createRecovery(parts: RecoveryParts): Recovery {
           ...(await restoreOperations(
             parts,
             clock.wall(),
-            all.filter(({ createdAtMs }) => createdAtMs < olderThanMs),
+            all.filter(({ updatedAtMs }) => updatedAtMs < olderThanMs),
           )),
         );
         return true;

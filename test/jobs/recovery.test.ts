@@ -226,7 +226,7 @@ describe('crash recovery', () => {
   });
 
   it('takes a store up that can be read only later: what is older than this process, and no gate', async () => {
-    const r = await rig([row({ id: 'old', createdAtMs: -1 })]);
+    const r = await rig([row({ id: 'old', createdAtMs: -2, updatedAtMs: -1 })]);
     r.store.keepGate({ kind: 'pause', name: 'c0ffee', value: '{}', expiresAtMs: r.clock.wall() + 60_000 });
     r.store.fault = 'the disk is full';
     await r.recovery.restore(r.clock);
@@ -234,7 +234,7 @@ describe('crash recovery', () => {
     expect(r.named('recovery_failed')).toHaveLength(1);
     await r.clock.advance(1000);
     r.store.fault = null;
-    await r.store.insert(row({ id: 'mine', createdAtMs: r.clock.wall() }));
+    await r.store.insert(row({ id: 'mine', createdAtMs: -2, updatedAtMs: r.clock.wall() }));
     expect(await r.recovery.restore(r.clock)).toBe(true);
     expect(r.held.map(({ id, state }) => `${id} ${state}`)).toEqual(['old unknown']);
     expect((await r.store.get('mine'))?.state).toBe('sent');
