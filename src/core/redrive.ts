@@ -173,9 +173,7 @@ export function askedAtMs(row: Pick<Operation, 'deadReason' | 'deadAtMs' | 'crea
 
 /** Decides on one row; asked when a plan is made and again when its turn has come. */
 export function planRow(row: RowFacts, rules: RowRules): RowPlan {
-  // What is idempotent is superseded by its resource alone: an equal write may be the older one.
-  const maybe = row.operationClass === 'idempotent' ? null : row.maybeSupersededBy;
-  const by = row.supersededBy ?? maybe;
+  const by = row.supersededBy ?? row.maybeSupersededBy;
   if (!REDRIVEN_STATES.includes(row.state)) return { kind: 'skipped', why: `is ${row.state}` };
   if (!row.bodyKept && row.state !== 'unknown')
     return { kind: 'skipped', why: 'its body streamed through, it was not kept' };

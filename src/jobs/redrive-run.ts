@@ -31,6 +31,9 @@ const PAGE = 200;
 /** Between two looks at the rows that somebody else runs, and how many there are: longer than any call lasts. */
 const ASIDE_MS = 1000;
 const ASIDE_ROUNDS_MAX = 300;
+/** Between two looks at a quota that has no slot. */
+const SLOT_LEAST_MS = 50;
+const SLOT_MOST_MS = 1000;
 /** Rows that may go together after a pause of the event loop, so that the rate is kept. */
 const BURST_MS = 200;
 
@@ -132,6 +135,12 @@ export class RedriveRun {
     if ('aside' in found) return this.#elsewhere(rows, row);
     // Looked at again when that has ended: it may have made this one needless.
     if (this.#isBusy(found.resource)) return this.#wait(Infinity);
+    // Nor does a taken one wait for a slot behind the live calls, one of which may be newer.
+    const noSlotMs = this.#noSlotForMs(found.exchange);
+    if (noSlotMs > 0) {
+      this.#delayed = 'waits: quota';
+      return this.#wait(noSlotMs);
+    }
     const hindrance = await rows.take(found);
     if (hindrance !== null) return 'result' in hindrance ? this.#ended(row, hindrance) : this.#elsewhere(rows, row);
     this.#spend(found.exchange.credentialRef);
@@ -218,6 +227,16 @@ export class RedriveRun {
       this.#freeAtMs = Math.max(this.#freeAtMs, this.#clock.now() + ASIDE_MS);
     }
     return this.#page[0] ?? null;
+  }
+
+  /** How long until it is worth asking again; 0: there is a slot. */
+  #noSlotForMs({ credentialRef, policy }: ReadyRow['exchange']): number {
+    const quota = this.#parts.quotas().find(({ token }) => token === credentialRef);
+    if (quota === undefined) return 0;
+    const { remaining, resetSeconds, pausedSeconds, pausedEndpoints, waiting } = quota;
+    const spent = remaining === 0 ? (resetSeconds ?? 0) : 0;
+    const ms = Math.max(spent, pausedSeconds, pausedEndpoints[policy.name] ?? 0) * 1000;
+    return ms > 0 ? Math.min(Math.max(ms, SLOT_LEAST_MS), SLOT_MOST_MS) : waiting > 0 ? SLOT_LEAST_MS : 0;
   }
 
   #spend(credentialRef: string): void {

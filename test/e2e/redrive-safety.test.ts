@@ -88,12 +88,26 @@ describe('§9: a redrive and what came after the row', () => {
     const rig = await startRig();
     const id = await contactOf(rig);
     rig.simulator.fault(DOWN);
-    for (const name of ['first', 'second', 'third', 'first']) await rig.send(`PUT /contacts/${id}`, { name });
+    for (const name of ['first', 'second', 'third']) await rig.send(`PUT /contacts/${id}`, { name });
     rig.simulator.clearFaults();
     const done = await rig.redrive({ filter: { state: 'open' } });
     expect(done).toMatchObject({ pending: 0, results: { dead: 0, unknown: 0 } });
-    expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('first');
+    expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('third');
   });
+
+  test('a live write that goes before the row, while there is no slot for both, stands in the end', async () => {
+    const rig = await startRig({ quota: { limit: 6 } });
+    const id = await contactOf(rig);
+    rig.simulator.fault(DOWN);
+    await rig.send(`PUT /contacts/${id}`, { name: 'old' });
+    rig.simulator.clearFaults();
+    for (let n = 0; n < 4; n += 1) await rig.send('GET /me');
+    const { redrive } = (await rig.api('POST /api/redrives', { filter: { state: 'open' }, canary: 0 })).json;
+    await waitFor(async () => (await rig.api(`GET /api/redrives/${redrive.id}`)).json.why === 'waits: quota');
+    expect((await rig.send(`PUT /contacts/${id}`, { name: 'new' })).status).toBe(200);
+    expect((await rig.until(redrive.id, ['done'])).results).toMatchObject({ superseded: 1 });
+    expect((await rig.send(`GET /contacts/${id}`)).json.name).toBe('new');
+  }, 60_000);
 
   test('the newer of two refused writes stands in the end, an equal one counted in', async () => {
     const rig = await startRig();

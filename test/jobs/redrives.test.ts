@@ -55,7 +55,7 @@ async function rig(rows: readonly Operation[]) {
       newId: () => `run-${++ids}`,
       enter: inner.service,
       nameCredential: () => 'name',
-      quotas: () => [{ token: 'c0ffee', limit: 100_000 } as never],
+      quotas: () => [{ token: 'c0ffee', limit: 100_000, pausedSeconds: 0, pausedEndpoints: {}, waiting: 0 } as never],
       events: events.redrives,
     },
     systemClock,
