@@ -1,5 +1,6 @@
 /** Redrives of one instance, and what a breaker starts of them. */
 
+import type { KeyObject } from 'node:crypto';
 import type { OperatorEvent } from './core/notify.ts';
 import type { Service } from './core/service.ts';
 import type { Settings } from './core/settings.ts';
@@ -15,7 +16,7 @@ import type { SqliteStore } from './store/sqlite.ts';
 export interface RedriveJobsParts {
   readonly store: SqliteStore;
   /** The key that names credentials. */
-  readonly namesKey: Buffer;
+  readonly namesKey: KeyObject;
   readonly events: Events;
   readonly settings: () => Settings;
   readonly newId: () => string;

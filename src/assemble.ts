@@ -137,7 +137,15 @@ class Assembly implements Instance {
       running: this.settings,
       swap: (next) => this.#apply(next),
     });
-    const shared = { clock, events, buffered: this.#buffered, settings: this.settings, newId: () => newId(clock) };
+    const shared = {
+      clock,
+      events,
+      buffered: this.#buffered,
+      settings: this.settings,
+      newId: () => newId(clock),
+      store: ledger.store,
+      namesKey: ledger.keys.names,
+    };
     this.#stack = buildStack({
       ...shared,
       wire: way.wire,
@@ -145,8 +153,6 @@ class Assembly implements Instance {
       limits: () => this.#settings.limits,
       hostPolicy: () => this.#settings.upstream.breaker,
       credentials: way.credentials,
-      store: ledger.store,
-      namesKey: ledger.keys.names,
       passthrough: () => this.#settings.upstream.credentials.kind === 'passthrough',
       match: (method, path) => this.#settings.match(method, path),
       keep: (gate) => ledger.store.keepGate(gate),
@@ -155,20 +161,12 @@ class Assembly implements Instance {
       configHash: () => this.#settings.hash,
     });
     declareLayerGauges(metrics.registry, this.#stack, () => this.#clock.wall());
-    this.#dataPlane = createDataPlane({
-      ...shared,
-      service: this.#stack.service,
-      full: this.#stack.full,
-      store: ledger.store,
-      namesKey: ledger.keys.names,
-    });
+    this.#dataPlane = createDataPlane({ ...shared, service: this.#stack.service, full: this.#stack.full });
     this.#jobs = createLedgerJobs(
       {
         ...shared,
-        store: ledger.store,
         restoreGates: (gates) => this.#stack.restore(gates, this.#settings.policies),
         ...this.#stack,
-        namesKey: ledger.keys.names,
         queueEvents: new QueueEvents(log, metrics.registry, ledger.store, () => clock.wall()),
         counted: (counts) => this.#stack.dead.refresh(counts),
       },
@@ -179,11 +177,13 @@ class Assembly implements Instance {
 
   readonly settings = (): Settings => this.#settings;
 
-  #createAdmin({ registry }: Metrics, shared: Pick<AdminParts, 'clock' | 'events' | 'settings' | 'newId'>): Server {
-    const { store } = this.#ledger;
+  #createAdmin(
+    { registry }: Metrics,
+    shared: Pick<AdminParts, 'clock' | 'events' | 'settings' | 'newId' | 'namesKey' | 'store'>,
+  ): Server {
     const { dead } = this.#stack;
     declareDeadLetterGauges(registry, async () => {
-      dead.refresh(await store.countDead());
+      dead.refresh(await shared.store.countDead());
       return dead.byState();
     });
     return createAdminPlane({
@@ -197,7 +197,6 @@ class Assembly implements Instance {
       },
       reload: this.config.reload,
       version: this.#parts.version,
-      store,
       redrives: this.#jobs.redrive.redrives,
     });
   }

@@ -30,9 +30,9 @@ const refuse = (): never => {
 export async function openOffline(settings: Settings, version: string): Promise<Offline> {
   const { data: directory } = settings;
   const clock = systemClock;
-  const store = await opened(async () => {
-    const keys = await openKeys(directory, settings.dataKeyFile);
-    return openStore({ directory, keys, clock, onHealth: () => {} });
+  const { store, keys } = await opened(async () => {
+    const found = await openKeys(directory, settings.dataKeyFile);
+    return { keys: found, store: await openStore({ directory, keys: found, clock, onHealth: () => {} }) };
   });
   const { fault } = store.health();
   if (fault !== null) {
@@ -61,7 +61,10 @@ export async function openOffline(settings: Settings, version: string): Promise<
     rows: (id, afterN, limit) => planner.rows(id, afterN, limit),
   };
   const app = new Hono();
-  mountRoutes(app, [...deadLetterRoutes(shared), ...redriveRoutes({ ...shared, redrives })]);
+  mountRoutes(app, [
+    ...deadLetterRoutes({ ...shared, namesKey: keys.names }),
+    ...redriveRoutes({ ...shared, redrives }),
+  ]);
   app.onError((error, c) => {
     if (!(error instanceof ApiRefusal)) throw error;
     return c.json(

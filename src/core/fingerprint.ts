@@ -3,10 +3,12 @@
  * that a second request under the same key must equal, and the identity that a hold compares. Large bodies are hashed by
  * WebCrypto on another thread, and taken raw: parsing a megabyte in order to sort its members would hold up every other
  * call. Small JSON is compared by value, because a client that sends again may well serialize again.
+ *
+ * Every name that reaches the disk is keyed: with a plain hash whoever has the ledger, but not its key, could try who is in it.
  */
 
 import { isUtf8 } from 'node:buffer';
-import { createHmac, createSecretKey, hash, type KeyObject, subtle } from 'node:crypto';
+import { createHmac, hash, type KeyObject, subtle } from 'node:crypto';
 import type { Exchange, RequestBody } from './exchange.ts';
 import { headerListOf } from './raw-headers.ts';
 
@@ -19,14 +21,14 @@ export interface BodyHashes {
   readonly meant: string;
 }
 
-/** The key of names, made once: from bytes it would be made for every hash, at seven times the cost of the hash. */
-export function namesKeyOf(bytes: Buffer): KeyObject {
-  return createSecretKey(bytes);
+/** The keyed hash of which names are made, 64 hex digits. */
+export function nameOf(namesKey: KeyObject, text: string): string {
+  return createHmac('sha256', namesKey).update(text).digest('hex');
 }
 
-/** Keyed hash of an idempotency key within its scope, 64 hex digits: keys may hold what a disk should not. */
+/** Of an idempotency key within its scope. */
 export function keyHashOf(namesKey: KeyObject, scope: string, key: string): string {
-  return createHmac('sha256', namesKey).update(`${scope}\nkey\n${key}`).digest('hex');
+  return nameOf(namesKey, `${scope}\nkey\n${key}`);
 }
 
 /**
@@ -42,7 +44,7 @@ export function derivedKeyHashOf(
 ): string | null {
   if (parts.length === 0 || !parts.every(isPart)) return null;
   const key = hash('sha256', `${policy.name}\n${JSON.stringify(parts)}`, 'hex');
-  return createHmac('sha256', namesKey).update(`${scope}\nderived\n${key}\n${fingerprint}`).digest('hex');
+  return nameOf(namesKey, `${scope}\nderived\n${key}\n${fingerprint}`);
 }
 
 function isPart(part: unknown): boolean {
@@ -71,15 +73,23 @@ export async function bodyHashes(body: RequestBody, meant: boolean): Promise<Bod
 }
 
 /** What a hold compares: scope, method, target, and the body byte for byte. */
-export function identityOf({ scope, method, target }: Exchange, { exact }: BodyHashes): string {
-  return hash('sha256', `${scope}\n${method}\n${target}\n${exact}`, 'hex');
+export function identityOf(
+  namesKey: KeyObject,
+  { scope, method, target }: Pick<Exchange, 'scope' | 'method' | 'target'>,
+  { exact }: Pick<BodyHashes, 'exact'>,
+): string {
+  return nameOf(namesKey, `${scope}\nidentity\n${method}\n${target}\n${exact}`);
 }
 
 /** What a second request under the same key must equal: method, path, sorted query, version, content type, body. */
-export function fingerprintOf({ method, target, headers }: Exchange, { meant }: BodyHashes): string {
+export function fingerprintOf(
+  namesKey: KeyObject,
+  { method, target, headers }: Exchange,
+  { meant }: BodyHashes,
+): string {
   const version = headerListOf(headers, 'intercom-version') ?? '';
   const type = (headerListOf(headers, 'content-type') ?? '').toLowerCase();
-  return hash('sha256', `${method}\n${sortedQuery(target)}\n${version}\n${type}\n${meant}`, 'hex');
+  return nameOf(namesKey, `fingerprint\n${method}\n${sortedQuery(target)}\n${version}\n${type}\n${meant}`);
 }
 
 function sortedQuery(target: string): string {

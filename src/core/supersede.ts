@@ -7,9 +7,10 @@
  * The obvious other choice, the resource's path alone, would call a lost field saved because another one was.
  */
 
-import { hash } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { DeadCount } from './dead-letters.ts';
 import type { Exchange } from './exchange.ts';
+import { nameOf } from './fingerprint.ts';
 import type { OperationState } from './operation.ts';
 
 const SHAPE_DEPTH = 3;
@@ -28,15 +29,19 @@ export interface NaturalFacts {
 }
 
 /** The natural key, 64 hex digits; null for a create that nothing tells apart. */
-export function naturalKeyOf({ scope, policy, target }: Exchange, facts: NaturalFacts): string | null {
+export function naturalKeyOf(
+  namesKey: KeyObject,
+  { scope, policy, target }: Exchange,
+  facts: NaturalFacts,
+): string | null {
   const { operationClass, guarded, mapped, document, identity } = facts;
   if (operationClass === 'create' && !guarded) return null;
   const parts: unknown[] = [scope, policy.name, target];
   const isNamedByPath = policy.name.includes('{');
   if (isUsable(mapped)) parts.push('mapped', mapped);
-  else if (operationClass === 'create' || !isNamedByPath) return natural([...parts, 'equal', identity]);
+  else if (operationClass === 'create' || !isNamedByPath) return natural(namesKey, [...parts, 'equal', identity]);
   if (operationClass === 'idempotent') parts.push(document === null ? identity : shapeOf(document, SHAPE_DEPTH));
-  return natural(parts);
+  return natural(namesKey, parts);
 }
 
 /** A value that names something. */
@@ -44,8 +49,8 @@ function isUsable(value: unknown): boolean {
   return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
 }
 
-function natural(parts: readonly unknown[]): string {
-  return hash('sha256', JSON.stringify(parts), 'hex');
+function natural(namesKey: KeyObject, parts: readonly unknown[]): string {
+  return nameOf(namesKey, `natural\n${JSON.stringify(parts)}`);
 }
 
 /** Names of members, sorted, without their values. */

@@ -1,5 +1,6 @@
 /** The dead letter queue on the admin API. */
 
+import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { Operation } from '../core/operation.ts';
 import type { Settings } from '../core/settings.ts';
@@ -18,6 +19,8 @@ export interface DeadLetterApiParts {
   readonly events: Pick<Events, 'deadLetters'>;
   readonly settings: () => Settings;
   readonly newId: () => string;
+  /** As the idempotency layer has it. */
+  readonly namesKey: KeyObject;
 }
 
 const PAGE_MAX = 500;
@@ -104,7 +107,7 @@ function readingRoutes({ store, clock }: DeadLetterApiParts): AdminRoute[] {
   ];
 }
 
-function changingRoutes({ store, clock, events, settings, newId }: DeadLetterApiParts): AdminRoute[] {
+function changingRoutes({ store, clock, events, settings, newId, namesKey }: DeadLetterApiParts): AdminRoute[] {
   return [
     route({
       method: 'PATCH',
@@ -118,7 +121,7 @@ function changingRoutes({ store, clock, events, settings, newId }: DeadLetterApi
         const original = await deadLetterOf(store, params['id']);
         if (original.state === 'redriving' || original.state === 'sent') throw busy(original);
         const { match } = settings();
-        const edited = await editedOperation(original, body, { id: newId(), nowMs: clock.wall(), match });
+        const edited = await editedOperation(original, body, { id: newId(), nowMs: clock.wall(), namesKey, match });
         await store.insert(edited);
         events.deadLetters.handled('edit', { operation: edited.id, parent: original.id });
         return { status: 201, body: shownOperation(edited) };

@@ -1,6 +1,6 @@
 /** Names for credentials, safe to log and to store: HMAC-SHA256 under a key of this instance, so that nobody can guess back. */
 
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 
 const KEPT_MAX = 4096;
 /** Longer ones are nobody's token: named, and not remembered, or clients could fill the memory with them. */
@@ -16,11 +16,11 @@ export interface CredentialName {
 
 /** Names credentials and remembers the names. */
 export class CredentialRefs {
-  readonly #key: Buffer;
+  readonly #key: KeyObject;
   readonly #names = new Map<string, CredentialName>();
 
-  /** `key` lives as long as what the names are stored with: 32 random bytes. */
-  constructor(key: Buffer) {
+  /** `key` lives as long as what the names are stored with: a secret of 32 bytes. */
+  constructor(key: KeyObject) {
     this.#key = key;
   }
 

@@ -4,7 +4,7 @@
  * everything else is theirs.
  */
 
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
@@ -45,7 +45,7 @@ export interface DataPlaneParts {
   readonly buffered: ByteBudget;
   readonly newId: () => string;
   /** Names credentials; kept with the ledger, so that names outlive the process. 32 bytes. */
-  readonly namesKey: Buffer;
+  readonly namesKey: KeyObject;
   /** Time for a request head, ms; 10 s unless a test wants it shorter. */
   readonly headTimeoutMs?: number;
 }

@@ -3,8 +3,9 @@
  * an edit that breaks it would be refused again, and by the upstream. Credentials are no part of an edit.
  */
 
-import { hash } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { identityOf } from '../core/fingerprint.ts';
 import { HOP_BY_HOP } from '../core/hop-by-hop.ts';
 import { type Operation, SECRET_FIELDS } from '../core/operation.ts';
 import type { EndpointPolicy } from '../core/policy.ts';
@@ -59,6 +60,7 @@ export async function editedOperation(
   facts: {
     readonly id: string;
     readonly nowMs: number;
+    readonly namesKey: KeyObject;
     readonly match: (method: string, path: string) => EndpointMatch;
   },
 ): Promise<Operation> {
@@ -91,8 +93,8 @@ export async function editedOperation(
     count: 1,
     keyHash: null,
     fingerprint: null,
-    // As `identityOf` makes it, so that an equal call marks this row.
-    identity: hash('sha256', `${scope}\n${method}\n${target}\n${hashOf(body)}`, 'hex'),
+    // An equal call marks this row.
+    identity: identityOf(facts.namesKey, { scope, method, target }, { exact: hashOf(body) }),
     naturalKey: null,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,

@@ -6,6 +6,7 @@
  * stands on the exchange, and the one final record of the operation carries it.
  */
 
+import type { KeyObject } from 'node:crypto';
 import { causeFacts, causeGroup } from '../core/cause-group.ts';
 import { deadReason } from '../core/dead-letter.ts';
 import type { Exchange } from '../core/exchange.ts';
@@ -28,6 +29,8 @@ export interface DeadLetterParts {
   readonly clock: Clock;
   readonly events: Pick<Events, 'deadLettered' | 'deadLetters' | 'bug'>;
   readonly newId: () => string;
+  /** As the idempotency layer has it. */
+  readonly namesKey: KeyObject;
   readonly passthrough: () => boolean;
   /** Of the configuration in force. */
   readonly configHash: () => string;
@@ -76,12 +79,12 @@ async function keep(
   const { policy, operation } = exchange;
   const cause = causeGroup(causeFacts(policy.name, exchange.attempts, outcome));
   try {
-    const names = await namesOf(exchange);
+    const names = await namesOf(parts, exchange);
     const fate: Fate = {
       id: operation?.id ?? parts.newId(),
       reason,
       cause,
-      naturalKey: await naturalKey(exchange, names),
+      naturalKey: await naturalKey(parts, exchange, names),
       resource: resourceOf(exchange),
       configHash: parts.configHash(),
       stored: operation?.recorded !== true,
@@ -106,7 +109,7 @@ async function keep(
 /** Nobody waits for it, and nothing depends on it: a row that stays is seen, and a redrive asks again. */
 async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<void> {
   try {
-    const names = await namesOf(exchange);
+    const names = await namesOf(parts, exchange);
     const nowMs = parts.clock.wall();
     const { operation, policy, scope } = exchange;
     const id = operation?.id ?? exchange.id;
@@ -115,7 +118,7 @@ async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<vo
       scope,
       endpoint: policy.name,
       keyHash: names.keyHash,
-      naturalKey: await naturalKey(exchange, names),
+      naturalKey: await naturalKey(parts, exchange, names),
       identity: names.identity,
       sentAtMs: await wantedSinceMs(exchange, parts.clock),
       nowMs,
@@ -138,19 +141,23 @@ async function wantedSinceMs(exchange: Exchange, clock: Clock): Promise<number> 
   return Math.min(firstSentAtMs, operation?.askedAtMs ?? nowMs - Math.round(clock.now() - receivedAtMs));
 }
 
-async function namesOf(exchange: Exchange): Promise<RunNames> {
+async function namesOf({ namesKey }: DeadLetterParts, exchange: Exchange): Promise<RunNames> {
   const given = exchange.operation?.names;
   if (given !== undefined) return given;
   const hashes = smallBodyHashes(exchange.body, false) ?? (await bodyHashes(exchange.body, false));
-  return { keyHash: null, fingerprint: null, identity: identityOf(exchange, hashes) };
+  return { keyHash: null, fingerprint: null, identity: identityOf(namesKey, exchange, hashes) };
 }
 
-async function naturalKey(exchange: Exchange, { identity }: RunNames): Promise<string | null> {
+async function naturalKey(
+  { namesKey }: DeadLetterParts,
+  exchange: Exchange,
+  { identity }: RunNames,
+): Promise<string | null> {
   const { policy } = exchange;
   const operationClass = await operationClassOf(exchange);
   if (operationClass === 'read' || (operationClass === 'create' && policy.guardedBy === null)) return null;
   const document = jsonOf(exchange.body);
   const guarded = policy.guardedBy !== null && (await policy.guardedBy.holds(document));
   const mapped = policy.naturalKey === null ? undefined : await policy.naturalKey.evaluate(document);
-  return naturalKeyOf(exchange, { operationClass, guarded, mapped, document, identity });
+  return naturalKeyOf(namesKey, exchange, { operationClass, guarded, mapped, document, identity });
 }

@@ -14,7 +14,6 @@ import {
   fingerprintOf,
   identityOf,
   keyHashOf,
-  namesKeyOf,
   smallBodyHashes,
 } from '../core/fingerprint.ts';
 import type { Outcome } from '../core/outcome.ts';
@@ -32,8 +31,8 @@ const COME_BACK_MS = 1000;
 
 /** What the layer is made of. */
 export interface IdempotencyParts extends Omit<KeyedParts, 'finals'> {
-  /** Keys are stored as hashes under this; it lives as long as the ledger. 32 bytes. */
-  readonly namesKey: Buffer;
+  /** What is written to find operations again is hashed under this; it lives as long as the ledger. */
+  readonly namesKey: KeyObject;
 }
 
 /** The layer, and what recovery and status ask of it. */
@@ -53,7 +52,7 @@ export interface Idempotency {
 /** Makes the layer. */
 export function createIdempotency(given: IdempotencyParts): Idempotency {
   const parts: KeyedParts = { ...given, finals: new FinalRecords(given.store, given.clock) };
-  const namesKey = namesKeyOf(given.namesKey);
+  const { namesKey } = given;
   const keyed = new KeyedCalls(parts);
   const held = new HeldCalls(parts);
   const open = new Map<string, OpenOperation>();
@@ -67,9 +66,9 @@ export function createIdempotency(given: IdempotencyParts): Idempotency {
         return serveNamed(namesKey, keyed, held, exchange, inner);
       }
       if (idempotency.require) return Promise.resolve(keyRequired());
-      if (preference !== null) return serveHandedOver(held, exchange, inner);
+      if (preference !== null) return serveHandedOver(namesKey, held, exchange, inner);
       if (operationClass === 'idempotent') return inner(exchange);
-      return serveHeld(held, exchange, inner);
+      return serveHeld(namesKey, held, exchange, inner);
     },
     restore: (operations) => {
       for (const each of operations) if (each.keyHash !== null && each.state !== 'succeeded') open.set(each.id, each);
@@ -91,21 +90,27 @@ async function serveNamed(
   const { policy, idempotencyKey, scope } = exchange;
   const hashes = smallBodyHashes(exchange.body, true) ?? (await bodyHashes(exchange.body, true));
   const operationClass = await operationClassOf(exchange);
-  const fingerprint = fingerprintOf(exchange, hashes);
+  const fingerprint = fingerprintOf(namesKey, exchange, hashes);
   const hash =
     idempotencyKey === null
       ? derivedKeyHashOf(namesKey, exchange, await partsOf(exchange, policy.idempotency.derive ?? []), fingerprint)
       : keyHashOf(namesKey, scope, idempotencyKey);
-  if (hash !== null) return keyed.serve(exchange, inner, { hash, fingerprint, identity: identityOf(exchange, hashes) });
+  if (hash !== null)
+    return keyed.serve(exchange, inner, { hash, fingerprint, identity: identityOf(namesKey, exchange, hashes) });
   if (policy.idempotency.require) return keyRequired();
-  if (operationClass === 'create') return held.serve(exchange, inner, heldIdentity(exchange, hashes));
+  if (operationClass === 'create') return held.serve(exchange, inner, heldIdentity(namesKey, exchange, hashes));
   return exchange.preference === null ? inner(exchange) : held.serve(exchange, inner, null);
 }
 
 /** What the queue is to run needs an operation, also where sending it twice does no harm. */
-async function serveHandedOver(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+async function serveHandedOver(
+  namesKey: KeyObject,
+  held: HeldCalls,
+  exchange: Exchange,
+  inner: Service,
+): Promise<Outcome> {
   const isCreate = (await operationClassOf(exchange)) === 'create';
-  const identity = isCreate ? heldIdentity(exchange, await bodyHashes(exchange.body, false)) : null;
+  const identity = isCreate ? heldIdentity(namesKey, exchange, await bodyHashes(exchange.body, false)) : null;
   return held.serve(exchange, inner, identity);
 }
 
@@ -118,20 +123,25 @@ async function partsOf({ body }: Exchange, derive: readonly Expression[]): Promi
 }
 
 /** A create by its endpoint; without a promise before it is sent, unless its class or a large body needs one. */
-function serveHeld(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+function serveHeld(namesKey: KeyObject, held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
   const hashes = smallBodyHashes(exchange.body, false);
-  if (hashes === null || exchange.policy.idempotentIf !== null) return serveHeldLater(held, exchange, inner);
+  if (hashes === null || exchange.policy.idempotentIf !== null) return serveHeldLater(namesKey, held, exchange, inner);
   exchange.operationClass = exchange.policy.operationClass;
-  return held.serve(exchange, inner, heldIdentity(exchange, hashes));
+  return held.serve(exchange, inner, heldIdentity(namesKey, exchange, hashes));
 }
 
-async function serveHeldLater(held: HeldCalls, exchange: Exchange, inner: Service): Promise<Outcome> {
+async function serveHeldLater(
+  namesKey: KeyObject,
+  held: HeldCalls,
+  exchange: Exchange,
+  inner: Service,
+): Promise<Outcome> {
   if ((await operationClassOf(exchange)) !== 'create') return inner(exchange);
-  return held.serve(exchange, inner, heldIdentity(exchange, await bodyHashes(exchange.body, false)));
+  return held.serve(exchange, inner, heldIdentity(namesKey, exchange, await bodyHashes(exchange.body, false)));
 }
 
-function heldIdentity(exchange: Exchange, hashes: BodyHashes): string | null {
-  return exchange.body.kind === 'stream' ? null : identityOf(exchange, hashes);
+function heldIdentity(namesKey: KeyObject, exchange: Exchange, hashes: BodyHashes): string | null {
+  return exchange.body.kind === 'stream' ? null : identityOf(namesKey, exchange, hashes);
 }
 
 function resume(

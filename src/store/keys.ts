@@ -1,6 +1,6 @@
 /** The key file: 32 random bytes from which every key of an instance is derived. Whoever loses it loses what is sealed. */
 
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import { link, open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { makeDirectory, syncDirectory } from './directory.ts';
@@ -12,8 +12,8 @@ const UNWRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENO
 
 /** The keys of an instance, 32 bytes each. */
 export interface Keys {
-  /** For the names of credentials and idempotency keys (HMAC). */
-  readonly names: Buffer;
+  /** For the names of credentials and operations (HMAC). Made once: from bytes it would be made again for every hash. */
+  readonly names: KeyObject;
   /** For the sealed fields of the ledger (AES-256-GCM). */
   readonly sealing: Buffer;
   /** Why they are not in a file and will be others after a restart; null when they are. No ledger is written with such. */
@@ -98,5 +98,5 @@ async function place(file: string, secret: Buffer): Promise<void> {
 
 function derived(secret: Buffer, unsaved: string | null): Keys {
   const key = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `holdfast ${use} v1`, 32));
-  return { names: key('names'), sealing: key('sealing'), unsaved };
+  return { names: createSecretKey(key('names')), sealing: key('sealing'), unsaved };
 }

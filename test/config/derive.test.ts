@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { derivedKeyHashOf, namesKeyOf } from '../../src/core/fingerprint.ts';
+import { derivedKeyHashOf } from '../../src/core/fingerprint.ts';
 import { exchange } from '../support/exchanges.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { linesOf, settingsOf } from './load-harness.ts';
-
-const NAMES_KEY = namesKeyOf(Buffer.alloc(32));
 
 describe('idempotency.derive', () => {
   test.each([

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { RequestBody } from '../../src/core/exchange.ts';
 import {
@@ -6,11 +7,11 @@ import {
   fingerprintOf,
   identityOf,
   keyHashOf,
-  namesKeyOf,
   SMALL_BODY_BYTES,
   smallBodyHashes,
 } from '../../src/core/fingerprint.ts';
 import { exchange, policy } from '../support/exchanges.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 
 const bytes = (body: string | Buffer): RequestBody => ({ kind: 'bytes', bytes: Buffer.from(body) });
 const meant = async (body: string | Buffer): Promise<string> => (await bodyHashes(bytes(body), true)).meant;
@@ -78,24 +79,24 @@ test('a streamed body counts by its length', () => {
 
 test('the identity is the caller’s bytes, target, method and scope', () => {
   const hashes = { exact: 'e', meant: 'm' };
-  const same = identityOf(exchange(), hashes);
-  expect(identityOf(exchange({ headers: [] }), { exact: 'e', meant: 'other' })).toBe(same);
+  const same = identityOf(NAMES_KEY, exchange(), hashes);
+  expect(identityOf(NAMES_KEY, exchange({ headers: [] }), hashes)).toBe(same);
   for (const other of [{ method: 'PUT' }, { target: '/contacts?' }, { scope: 'x' }]) {
-    expect(identityOf(exchange(other), hashes)).not.toBe(same);
+    expect(identityOf(NAMES_KEY, exchange(other), hashes)).not.toBe(same);
   }
 });
 
 test('the query is sorted for the fingerprint, the path is not', () => {
   const hashes = { exact: 'e', meant: 'm' };
-  const of = (target: string): string => fingerprintOf(exchange({ target }), hashes);
+  const of = (target: string): string => fingerprintOf(NAMES_KEY, exchange({ target }), hashes);
   expect(of('/a?x=1&y=2')).toBe(of('/a?y=2&x=1'));
   expect(of('/a?x=1')).not.toBe(of('/a'));
 });
 
 test('a key is known by a keyed hash within its scope, and a derived one is never a given one', () => {
-  const key = namesKeyOf(Buffer.alloc(32, 1));
+  const key = createSecretKey(Buffer.alloc(32, 1));
   expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(key, 'b', 'k'));
-  expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(namesKeyOf(Buffer.alloc(32, 2)), 'a', 'k'));
+  expect(keyHashOf(key, 'a', 'k')).not.toBe(keyHashOf(createSecretKey(Buffer.alloc(32, 2)), 'a', 'k'));
   const derived = (parts: unknown[], name = 'POST /contacts') =>
     derivedKeyHashOf(key, exchange({ policy: policy({ name }) }), parts, 'f');
   expect(derived(['a', 'b'])).not.toBe(derived(['ab']));

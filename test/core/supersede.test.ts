@@ -4,6 +4,7 @@ import type { DeadCount } from '../../src/core/dead-letters.ts';
 import type { OperationState } from '../../src/core/operation.ts';
 import { DeadTally, type NaturalFacts, naturalKeyOf } from '../../src/core/supersede.ts';
 import { exchange, policy } from '../support/exchanges.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 
 const put = (target = '/contacts/7', scope = 'scope-a') =>
   exchange({ policy: policy({ name: 'PUT /contacts/{id}' }), target, scope });
@@ -19,10 +20,10 @@ const facts = (given: Partial<NaturalFacts>): NaturalFacts => ({
 });
 
 const namesOf = (value: object): string => JSON.stringify(Object.keys(value).sort((a, b) => (a < b ? -1 : 1)));
-const updateKey = (document: unknown) => naturalKeyOf(put(), facts({ document }));
-const upsertKey = (given: Partial<NaturalFacts>) => naturalKeyOf(upsert(), facts(given));
+const updateKey = (document: unknown) => naturalKeyOf(NAMES_KEY, put(), facts({ document }));
+const upsertKey = (given: Partial<NaturalFacts>) => naturalKeyOf(NAMES_KEY, upsert(), facts(given));
 const createKey = (given: Partial<NaturalFacts>) =>
-  naturalKeyOf(upsert(), facts({ operationClass: 'create', ...given }));
+  naturalKeyOf(NAMES_KEY, upsert(), facts({ operationClass: 'create', ...given }));
 const count = (endpoint: string, state: OperationState, rows: number): DeadCount => ({
   endpoint,
   state,
@@ -33,7 +34,9 @@ const count = (endpoint: string, state: OperationState, rows: number): DeadCount
 describe('natural keys (§9)', () => {
   it('are of one scope, endpoint and target', () => {
     const given = facts({ document: { name: 'a' } });
-    const keys = [put(), put('/contacts/8'), put('/contacts/7', 'scope-b')].map((x) => naturalKeyOf(x, given));
+    const keys = [put(), put('/contacts/8'), put('/contacts/7', 'scope-b')].map((x) =>
+      naturalKeyOf(NAMES_KEY, x, given),
+    );
     expect(new Set(keys).size).toBe(3);
   });
 
@@ -44,7 +47,9 @@ describe('natural keys (§9)', () => {
     });
     fc.assert(
       fc.property(document, document, (a, b) => {
-        const same = naturalKeyOf(put(), facts({ document: a })) === naturalKeyOf(put(), facts({ document: b }));
+        const same =
+          naturalKeyOf(NAMES_KEY, put(), facts({ document: a })) ===
+          naturalKeyOf(NAMES_KEY, put(), facts({ document: b }));
         expect(same).toBe(namesOf(a) === namesOf(b));
       }),
     );

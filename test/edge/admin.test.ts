@@ -7,6 +7,7 @@ import { Events } from '../../src/ops/events.ts';
 import { createLog } from '../../src/ops/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const noRedrives: RedriveControl = {
@@ -43,6 +44,7 @@ beforeEach(async () => {
     registry: metrics.registry,
     version: '1',
     store: new MemoryStore(),
+    namesKey: NAMES_KEY,
     clock: new VirtualClock(),
     events: new Events(createLog({ level: 'silent', redact: [] }, { write: () => {} }), metrics),
     readiness: () => ({ ready, reasons: ready ? [] : ['draining'] }),

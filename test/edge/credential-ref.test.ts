@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CredentialRefs } from '../../src/edge/credential-ref.ts';
 
 test('a credential keeps its name, also when it is too long to be remembered or was forgotten', () => {
-  const refs = new CredentialRefs(randomBytes(32));
+  const refs = new CredentialRefs(createSecretKey(randomBytes(32)));
   const long = `Bearer ${'x'.repeat(15_000)}`;
   const [short, named] = [refs.of('Bearer a'), refs.of(long)];
   expect(short.ref).toMatch(/^[0-9a-f]{12}$/);
@@ -15,6 +15,9 @@ test('a credential keeps its name, also when it is too long to be remembered or 
 });
 
 test('another instance names it otherwise, so that a name in a log tells nobody the token', () => {
-  const [one, other] = [new CredentialRefs(randomBytes(32)), new CredentialRefs(randomBytes(32))];
+  const [one, other] = [
+    new CredentialRefs(createSecretKey(randomBytes(32))),
+    new CredentialRefs(createSecretKey(randomBytes(32))),
+  ];
   expect(one.of('Bearer a').ref).not.toBe(other.of('Bearer a').ref);
 });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/core/outcome.ts';
@@ -6,6 +5,7 @@ import { createDataPlane } from '../../src/edge/data-plane.ts';
 import { systemClock } from '../../src/ops/clock.ts';
 import { answered, HandDriven, verdict } from '../support/exchanges.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import {
   type Edge,
@@ -249,7 +249,7 @@ describe('connections', () => {
       buffered: edges[0]!.buffered,
       store: new MemoryStore(),
       newId: () => 'x',
-      namesKey: randomBytes(32),
+      namesKey: NAMES_KEY,
     });
     await expect(second.listen()).rejects.toMatchObject({ code: 'EADDRINUSE' });
     expect((plane.server.address() as AddressInfo).port).toBe(port);

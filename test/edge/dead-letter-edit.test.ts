@@ -4,6 +4,7 @@ import type { EndpointPolicy } from '../../src/core/policy.ts';
 import { editedOperation, editSchema } from '../../src/edge/dead-letter-edit.ts';
 import { row } from '../store/rows.ts';
 import { policy } from '../support/exchanges.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 
 const UPSERT: Partial<EndpointPolicy> = {
   name: 'POST /companies',
@@ -27,7 +28,7 @@ function edit(given: unknown, original: Partial<Operation> = {}, rules: Partial<
     ...original,
   });
   const match = () => ({ policy: policy(rules), params: {} });
-  return editedOperation(dead, editSchema.parse(given), { id: 'b', nowMs: 5, match });
+  return editedOperation(dead, editSchema.parse(given), { id: 'b', nowMs: 5, namesKey: NAMES_KEY, match });
 }
 
 describe('§9: an edited dead letter', () => {

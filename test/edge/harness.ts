@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { hostBreakerPolicy } from '../../src/core/breaker.ts';
 import { ByteBudget } from '../../src/core/byte-budget.ts';
@@ -12,6 +11,7 @@ import { createDataPlane, type DataPlane } from '../../src/edge/data-plane.ts';
 import { type Clock, systemClock } from '../../src/ops/clock.ts';
 import { answered, policy } from '../support/exchanges.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { type RecordedEvents, recordedEvents } from '../support/recorded-events.ts';
 
 /** Limits small enough to be passed by a test. */
@@ -116,7 +116,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
     buffered,
     store: new MemoryStore(),
     newId: () => `id${++ids}`,
-    namesKey: randomBytes(32),
+    namesKey: NAMES_KEY,
     ...(options.headTimeoutMs === undefined ? {} : { headTimeoutMs: options.headTimeoutMs }),
   });
   const { port } = await plane.listen();

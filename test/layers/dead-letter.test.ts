@@ -7,6 +7,7 @@ import { deadLetter } from '../../src/layers/dead-letter.ts';
 import { failed, noteAttempt, record, refused } from '../support/attempt-records.ts';
 import { answered, exchange, policy, verdict } from '../support/exchanges.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { recordedEvents } from '../support/recorded-events.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -27,6 +28,7 @@ function rig(store = new MemoryStore()) {
     clock,
     events: recorded.events,
     newId: () => `row-${++made}`,
+    namesKey: NAMES_KEY,
     passthrough: () => true,
     configHash: () => 'config-1',
     dead,

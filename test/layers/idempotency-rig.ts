@@ -10,10 +10,10 @@ import { createIdempotency } from '../../src/layers/idempotency.ts';
 import { failed, noteAttempt, refused, transient } from '../support/attempt-records.ts';
 import { answered, exchange, HandDriven, type HeldCall, policy } from '../support/exchanges.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { recordedEvents } from '../support/recorded-events.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-export const NAMES_KEY = Buffer.alloc(32, 7);
 export const STORED_ANSWER_BYTES = 1000;
 export const OTHER_SCOPE = 'ffeeddccbbaa99887766554433221100';
 

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { hostBreakerPolicy } from '../../src/core/breaker.ts';
@@ -12,6 +12,7 @@ import { buildStack } from '../../src/stack.ts';
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts';
 import { exchange, policy } from '../support/exchanges.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { NAMES_KEY } from '../support/names-key.ts';
 import { recordedEvents } from '../support/recorded-events.ts';
 import {
   answer,
@@ -63,7 +64,7 @@ async function rig() {
     keep: () => {},
     store: new MemoryStore(),
     newId: randomUUID,
-    namesKey: randomBytes(32),
+    namesKey: NAMES_KEY,
     passthrough: () => true,
     match: () => ({ policy: policy(), params: {} }),
     stopping: new AbortController().signal,
