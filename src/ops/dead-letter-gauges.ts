@@ -9,28 +9,37 @@ const STATES: readonly OperationState[] = ['dead', 'unknown', 'redriving', 'succ
 /** Rows and bytes by state. */
 export type DeadSums = ReadonlyMap<OperationState, { readonly rows: number; readonly bytes: number }>;
 
-/** Declares the gauges; `count` rejects when the store cannot tell, and then they keep what they showed. */
+/**
+ * Declares the gauges, which one scrape asks once. `count` rejects when the store cannot tell, and then they keep what they
+ * showed. Each collects for itself: a scrape reads all metrics at once, and a value that another sets comes too late for it.
+ */
 export function declareDeadLetterGauges(registry: Registry, count: () => Promise<DeadSums>): void {
+  let reading: Promise<DeadSums | null> | null = null;
+  const read = (): Promise<DeadSums | null> => {
+    reading ??= count()
+      .catch(() => null)
+      .finally(() => (reading = null));
+    return reading;
+  };
   const registers: Registry[] = [];
-  const bytes = new Gauge({
-    name: 'holdfast_dead_letters_bytes',
-    help: 'About what dead letters take on the disk (dead_letters.max_bytes).',
-    registers,
-  });
   const rows = new Gauge({
     name: 'holdfast_dead_letters',
     help: 'Dead letters by state; dead and unknown want something done.',
     labelNames: ['state'] as const,
     registers,
     async collect() {
-      const sums = await count().catch(() => null);
+      const sums = await read();
       if (sums === null) return;
-      let total = 0;
-      for (const state of new Set([...STATES, ...sums.keys()])) {
-        this.set({ state }, sums.get(state)?.rows ?? 0);
-        total += sums.get(state)?.bytes ?? 0;
-      }
-      bytes.set(total);
+      for (const state of new Set([...STATES, ...sums.keys()])) this.set({ state }, sums.get(state)?.rows ?? 0);
+    },
+  });
+  const bytes = new Gauge({
+    name: 'holdfast_dead_letters_bytes',
+    help: 'About what dead letters take on the disk (dead_letters.max_bytes).',
+    registers,
+    async collect() {
+      const sums = await read();
+      if (sums !== null) this.set([...sums.values()].reduce((total, each) => total + each.bytes, 0));
     },
   });
   registry.registerMetric(rows);

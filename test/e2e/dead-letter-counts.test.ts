@@ -38,3 +38,11 @@ test('§9: a create in doubt is told of once, and not again each time that its c
   expect([await ask(), await ask(), await ask()]).toEqual([504, 504, 504]);
   expect(await told(rig)).toBe(1);
 });
+
+test('§9: one scrape has the bytes of the rows that it has', async () => {
+  const rig = await startRig({ rules: [DOWN] });
+  await rig.send('PUT /contacts/c1', { name: 'x'.repeat(5000) });
+  const metrics = await (await fetch(`${rig.holdfast.adminUrl}/metrics`)).text();
+  expect(metrics).toContain('holdfast_dead_letters{state="dead"} 1');
+  expect(Number(/^holdfast_dead_letters_bytes (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(5000);
+});
