@@ -66,6 +66,13 @@ rules:
     expect(compileScenario({ search_lag: '1.5m' }).search_lag).toBe(90_000);
     expect(compileScenario({ clock: { offset: '-90s' } }).clock.offset).toBe(-90_000);
     expect(() => compileScenario({ search_lag: '5 s' })).toThrow('search_lag: not a duration: "5 s"');
+    const rules = [{ match: '*', fault: { kind: 'status', status: 503, retry_after: 20 } }];
+    expect(() => compileScenario({ rules })).toThrow(
+      'rules.0.fault.retry_after: not a duration: 20; write a number and ms, s, m or h, such as "20s"',
+    );
+    expect(() => compileScenario({ outages: [{ to: '5s' }] })).toThrow(
+      'outages.0.from: Invalid input: expected string',
+    );
   });
 
   const folder = new URL('../../config/scenarios/', import.meta.url);
