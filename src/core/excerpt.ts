@@ -10,7 +10,12 @@ import type { RawHeaders } from './raw-headers.ts';
 
 const EXCERPT_MAX = 512;
 const CODE_MAX = 100;
-const SCHEME = /\b(Bearer|Basic|Token)\s{1,4}[\w.~+/=:-]{6,}/gi;
+/** The name of a scheme and what stands behind it, unless that is such a name itself. */
+const SCHEME =
+  /\b((?:Bearer|Basic|Token)(?:\s{1,4}|\s?[:=]\s{0,4})["']?)(?!(?:Bearer|Basic|Token)[\s:=])([\w.~+/=:-]{6,})/gi;
+/** "Access Token Invalid", "token: page_token": letters of one case, not many, that can be said. Opaque tokens are none of that. */
+const WORD = /^(?:[A-Z]?[a-z]{1,14}|[a-z]{2,14}(?:_[a-z]{2,14}){1,3}|[A-Z]{1,14})[.:]{0,3}$/;
+const UNSPEAKABLE = /[^aeiouy_.:]{5}/i;
 /** Intercom's tokens are base64 of `tok:…`. */
 const INTERCOM_TOKEN = /\bdG9r[\w+/=-]{8,}/g;
 /** A shorter "credential" would take ordinary words out. */
@@ -42,9 +47,19 @@ function plain(text: string): string {
 }
 
 function withoutSecrets(text: string, headers: RawHeaders): string {
+  const secrets = secretsOf(headers);
   let own = text;
-  for (const secret of secretsOf(headers)) own = own.replaceAll(secret, '…');
-  return own.replaceAll(SCHEME, '$1 …').replaceAll(INTERCOM_TOKEN, '…');
+  for (const secret of secrets) own = own.replaceAll(secret, '…');
+  return own
+    .replaceAll(SCHEME, (all, name: string, value: string) => (isWord(value, secrets) ? all : `${name}…`))
+    .replaceAll(INTERCOM_TOKEN, '…');
+}
+
+/** A part of what was sent is no word, whatever it looks like. */
+function isWord(value: string, secrets: readonly string[]): boolean {
+  if (!WORD.test(value) || UNSPEAKABLE.test(value)) return false;
+  const said = value.replace(/[.:]+$/, '').toLowerCase();
+  return !secrets.some((secret) => secret.toLowerCase().includes(said));
 }
 
 /** The values of the fields that are never kept: without a scheme, and of cookies one by one. */

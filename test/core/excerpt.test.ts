@@ -31,6 +31,49 @@ describe('§9: the excerpt in the history', () => {
     expect(excerpt).toContain('…');
   });
 
+  test.each([
+    'Access Token Invalid',
+    'Access token expired.',
+    'BEARER TOKEN REQUIRED',
+    'Basic authentication is not supported',
+    'Unexpected token: page_token',
+    'The token provided was revoked; Bearer authorization failed',
+  ])('leaves words as they stand: %s', (message) => {
+    expect(of(JSON.stringify({ message })).excerpt).toBe(message);
+  });
+
+  test.each([
+    ['Token Bearer abc123def', 'Token Bearer …'],
+    ['Token token="abc123def"', 'Token token="…"'],
+    ['token=abc123def; bearer: abc.def-123', 'token=…; bearer: …'],
+    ['Bearer abcdefghijklmnopqrstuvwxyz', 'Bearer …'],
+    ['Bearer xkcdqwrtz', 'Bearer …'],
+    ['token AbcDefGhi', 'token …'],
+  ])('takes out what is no word: %s', (message, excerpt) => {
+    expect(of(JSON.stringify({ message })).excerpt).toBe(excerpt);
+  });
+
+  test('takes out a part of the caller’s own credential, also when it is a word', () => {
+    expect(of('{"message":"Token Swordfish…"}', ['authorization', 'Bearer my-swordfish']).excerpt).toBe('Token ……');
+  });
+
+  const encoded = fc
+    .tuple(fc.uint8Array({ minLength: 9, maxLength: 64 }), fc.constantFrom('base64', 'base64url', 'hex'))
+    .map(([bytes, how]) => Buffer.from(bytes).toString(how as BufferEncoding));
+  const scheme = fc.constantFrom('Bearer ', 'token ', 'Basic  ', 'Token: ', 'TOKEN=', 'token="');
+
+  test('never holds an encoded secret that stands behind a scheme, nor the caller’s own anywhere', () => {
+    fc.assert(
+      fc.property(scheme, encoded, encoded, (name, secret, own) => {
+        const message = `refused ${name}${secret} and ${own}"`;
+        const { excerpt } = of(JSON.stringify({ message }), ['Authorization', `Bearer ${own}`]);
+        expect(excerpt).not.toContain(secret);
+        expect(excerpt).not.toContain(own);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test('takes out the caller’s own credential of any scheme', () => {
     expect(of('{"message":"key s3cr3t-key! refused"}', ['authorization', 'Custom s3cr3t-key!']).excerpt).toBe(
       'key … refused',
