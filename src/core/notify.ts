@@ -9,7 +9,7 @@
 import type { BreakerKind } from './breaker.ts';
 import type { CauseGroup } from './cause-group.ts';
 import { ErrorWatch } from './notify-errors.ts';
-import { Groups } from './notify-groups.ts';
+import { type DueGroup, Groups } from './notify-groups.ts';
 import { counted, minutes, type Notice, type NotifyRules } from './notify-notice.ts';
 import type { DeadReason } from './operation.ts';
 import type { NotifyTopic } from './settings.ts';
@@ -35,16 +35,20 @@ const CAUSES_MAX = 1000;
 const CREDENTIALS_MAX = 100;
 const LINES_MAX = 10;
 
+/** What to do about each kind, the most urgent first. */
 const NEXT: Readonly<Record<DeadReason, string>> = {
-  unknown: 'Some creates may have landed: `holdfast dlq show ID` has their attempts; a redrive looks before it sends.',
-  exhausted: 'Redrive them when the upstream is well: `holdfast dlq groups`, then `holdfast dlq redrive`.',
-  refused: 'Nothing of them was sent. Redrive them when the upstream is well: `holdfast dlq redrive`.',
-  interrupted: 'Their callers left or the process stopped. Redrive what nobody sent again: `holdfast dlq groups`.',
+  unknown:
+    'Some may have landed. `holdfast dlq redrive --cause unknown` looks before it sends; where nothing can be looked at, a person decides: `holdfast dlq show ID`, then `holdfast dlq redrive ID --force`.',
+  exhausted: 'Redrive them when the upstream is well: `holdfast dlq redrive --cause exhausted`.',
+  refused: 'Nothing of them was sent. Redrive them when the upstream is well: `holdfast dlq redrive --cause refused`.',
+  interrupted:
+    'Their callers left or the process stopped. Redrive what nobody sent again: `holdfast dlq redrive --cause interrupted`.',
   permanent:
-    'The upstream will say no again: put the data, the permission or the token right, then redrive or discard.',
+    'The upstream will say no again: put the data, the permission or the token right (`holdfast dlq groups`), then redrive or discard.',
 };
-/** The most urgent first: its advice is given. */
-const URGENCY = Object.keys(NEXT) as DeadReason[];
+const KINDS = Object.keys(NEXT) as DeadReason[];
+/** What credentials are called when there is none (`credentialRef`). */
+const NO_CREDENTIAL = 'none';
 
 /** What one target is told. Times are monotonic ms. */
 export class Watch {
@@ -112,24 +116,32 @@ export class Watch {
     const due = this.#causes.due(nowMs, GATHER_MS, this.#rules.intervalMs);
     if (due.length === 0) return null;
     const total = due.reduce((sum, { count }) => sum + count, 0);
-    const worst = URGENCY.find((reason) => due.some(({ facts }) => facts.reason === reason)) ?? 'permanent';
     const lines = due.map(({ count, facts }) => `${count} × ${facts.reason}: ${facts.label}`);
     return {
       topic: 'dead_letter',
       title: `${counted(total, 'new dead letter')} of ${counted(due.length, 'cause')}`,
       lines: atMost(lines),
-      next: NEXT[worst],
+      next: adviceOn(due),
     };
   }
 
   #rejected(nowMs: number): Notice | null {
     const due = this.#credentials.due(nowMs, GATHER_MS, this.#rules.intervalMs);
     if (due.length === 0) return null;
+    const named = due.filter(({ facts }) => facts !== NO_CREDENTIAL).length;
+    const what = named === 0 ? 'calls without a credential' : counted(named, 'credential');
+    const next =
+      'Tokens do not recover: see in the Developer Hub whether it was revoked, and put a new one in its place.';
     return {
       topic: 'credentials',
-      title: `The upstream refused ${counted(due.length, 'credential')} (401)`,
-      lines: atMost(due.map(({ count, facts }) => `${facts}: ${counted(count, 'call')}`)),
-      next: 'Tokens do not recover: see in the Developer Hub whether it was revoked, and put a new one in its place.',
+      title: `The upstream refused ${what} (401)`,
+      lines: atMost(
+        due.map(
+          ({ count, facts }) =>
+            `${facts === NO_CREDENTIAL ? 'without a credential' : facts}: ${counted(count, 'call')}`,
+        ),
+      ),
+      next: named === 0 ? 'Somebody calls without `Authorization`: Holdfast adds none of its own here.' : next,
     };
   }
 
@@ -147,7 +159,7 @@ export class Watch {
       topic: 'breaker_open',
       title: `The breaker of ${endpoint} is closed again`,
       lines: [`It was open for ${minutes(nowMs - open.sinceMs)}.`],
-      next: 'What was refused meanwhile is kept: `holdfast dlq groups`, then `holdfast dlq redrive`.',
+      next: 'What was refused meanwhile is kept: `holdfast dlq groups`, then `holdfast dlq redrive --cause refused`.',
     });
   }
 
@@ -169,6 +181,16 @@ export class Watch {
       next: 'Calls are refused until a probe succeeds. Look at the upstream’s status page; GET /api/status shows the next probe.',
     };
   }
+}
+
+/** One line per kind that there is: what repairs twelve of one helps one of another nothing. */
+function adviceOn(due: readonly DueGroup<{ readonly reason: DeadReason }>[]): string {
+  const kinds = KINDS.map((reason) => ({
+    reason,
+    rows: due.reduce((sum, { count, facts }) => sum + (facts.reason === reason ? count : 0), 0),
+  })).filter(({ rows }) => rows > 0);
+  if (kinds.length === 1) return kinds.map(({ reason }) => NEXT[reason]).join('');
+  return kinds.map(({ reason, rows }) => `${rows} × ${reason}: ${NEXT[reason]}`).join('\n');
 }
 
 function atMost(lines: readonly string[]): readonly string[] {

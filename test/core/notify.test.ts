@@ -80,6 +80,26 @@ describe('§9: dead letters are told in groups', () => {
     expect(told[0]?.next).toContain('looks before it sends');
   });
 
+  test('§9: of mixed causes every kind has its advice, the most urgent first, and the count that it is for', () => {
+    const { note, after } = watched();
+    note(dead('401', 'permanent'), 12);
+    note(dead('422', 'permanent'), 3);
+    note(dead('504', 'unknown'));
+    const lines = after(60)[0]?.next.split('\n') ?? [];
+    expect(lines.map((line) => /^\d+ × \w+: /.exec(line)?.[0])).toEqual(['1 × unknown: ', '15 × permanent: ']);
+    expect(lines[1]).toContain('the token right');
+  });
+
+  test('§9: the advice on all kinds together goes into one message whole', () => {
+    const { note, after } = watched();
+    for (const reason of ['permanent', 'refused', 'exhausted', 'interrupted', 'unknown'] as const) {
+      note(dead(reason, reason), 10_000);
+    }
+    const next = after(60)[0]?.next ?? '';
+    expect(next.split('\n')).toHaveLength(5);
+    expect(next.length).toBeLessThan(2900);
+  });
+
   test('a flood of causes is one message in thirty seconds, of ten lines, and bounded in memory', () => {
     const { note, after } = watched();
     let n = 0;
@@ -200,5 +220,17 @@ describe('§9: refused credentials', () => {
     });
     for (let i = 0; i < 5000; i += 1) note({ kind: 'credential_rejected', credentialRef: `ref-${i}` });
     expect(after(60)[0]?.lines).toHaveLength(11);
+  });
+
+  test('calls without one are no credential', () => {
+    const { note, after } = watched();
+    note({ kind: 'credential_rejected', credentialRef: 'none' });
+    expect(after(60)[0]).toMatchObject({
+      title: 'The upstream refused calls without a credential (401)',
+      lines: ['without a credential: 1 call'],
+    });
+    note({ kind: 'credential_rejected', credentialRef: 'none' });
+    note({ kind: 'credential_rejected', credentialRef: 'abcd12345678' });
+    expect(after(400)[0]?.title).toBe('The upstream refused 1 credential (401)');
   });
 });
