@@ -21,7 +21,7 @@ export interface DuePart {
   readonly afterLane: string | null;
 }
 
-/** How much is in the queue. */
+/** How much was handed over and has not ended: what waits, and what runs. */
 export interface QueueDepth {
   readonly rows: number;
   /** Epoch ms: when the oldest was handed over; null when it is empty. */

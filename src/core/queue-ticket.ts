@@ -19,6 +19,8 @@ export interface QueueTicket {
    * a client that leaves cancels nothing. `look`: a lost create of a caller that left it, which is looked for later.
    */
   stage: 'offered' | 'accepted' | 'look';
+  /** Set when a run ended before a retry, to wait in the ledger: how long that is to wait, ms. */
+  readonly retryMs?: number;
 }
 
 /** Where a row stands in the queue. */

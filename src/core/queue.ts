@@ -1,11 +1,12 @@
 /**
  * The durable queue (semantics §8): whether a call that did not succeed runs again, and when. Between its runs a call waits
  * in the ledger and not in memory, so its patience is a day and not a deadline, and no restart shortens it. A run makes
- * the retries of its endpoint; then this backoff counts, with the server's wish before it. What a create in doubt may do is
+ * the retries of its endpoint, and ends where one would have to wait: who asks sees what was tried, and can take it back
+ * while nothing is on the wire. After the retries this backoff counts, with the server's wish before it. What a create in doubt may do is
  * not decided here: its next run looks first, and `reconcile` sends it only where that is safe.
  */
 
-import type { Exchange } from './exchange.ts';
+import { type Exchange, effectOfAttempts } from './exchange.ts';
 import type { EndingKind } from './operation-record.ts';
 import type { Outcome } from './outcome.ts';
 import type { NextRun, QueuePlace } from './queue-ticket.ts';
@@ -60,12 +61,24 @@ function mayPass(outcome: Outcome): boolean {
 
 function waitMs(exchange: Exchange, { kind, verdict }: Outcome, random: number): number {
   if (exchange.cancel.reason === 'shutdown') return 0;
+  const retryMs = exchange.queue?.retryMs;
+  if (retryMs !== undefined) return retryMs;
   const wishMs = verdict.retryAfterMs ?? 0;
   // What one of our own layers refused is asked again soon: the lane knows what it costs, and a breaker may close early.
   if (kind === 'refused' && wishMs > 0) return Math.min(wishMs, REFUSED_MS_MAX);
   if (wishMs > 0) return Math.ceil(wishMs + random * SPREAD_MS);
   const n = Math.max(exchange.attempts.length, 1);
   return Math.ceil(random * Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(n - 1, LARGEST_EXPONENT)));
+}
+
+/** Shorter waits between two attempts are not worth two commits, ms. */
+const IN_MEMORY_MS_MAX = 1000;
+
+/** Whether the wait before a retry is spent in the ledger. A create in doubt would be looked for first, and goes on as it is. */
+export function waitsInLedger(exchange: Exchange, retryMs: number): boolean {
+  if (exchange.queue?.stage !== 'accepted' || retryMs <= IN_MEMORY_MS_MAX) return false;
+  const isCreate = (exchange.operationClass ?? exchange.policy.operationClass) === 'create';
+  return !isCreate || effectOfAttempts(exchange) === 'none';
 }
 
 function ofLostCreate(exchange: Exchange, outcome: Outcome, { nowMs, random }: NextRunFacts): NextRun | null {

@@ -187,10 +187,12 @@ export class LiveRun implements HeldRun {
     const { store, clock } = this.#parts;
     const { operation, queue } = this.#exchange;
     const nowMs = clock.wall();
-    const first = operation?.sentAtMs === null ? ({ sentAtMs: nowMs, effect: 'unknown', reason: 'sent' } as const) : {};
+    // What the runs before did is known, and what this one does is not.
+    const sent = operation?.doubt === null ? ({ effect: 'unknown', reason: 'sent' } as const) : {};
+    const first = operation?.sentAtMs === null ? { sentAtMs: nowMs } : {};
     let done = true;
     try {
-      done = await store.change(this.names.id, { state: 'sent', updatedAtMs: nowMs, ...first }, OPEN_STATES);
+      done = await store.change(this.names.id, { state: 'sent', updatedAtMs: nowMs, ...sent, ...first }, OPEN_STATES);
     } catch (error) {
       if (this.names.keyHash !== null || queue !== null) throw error;
     }

@@ -12,6 +12,7 @@
 import { AttemptDurations } from '../core/attempt-durations.ts';
 import { type Exchange, effectOfAttempts, type WaitReason, type WithheldReason } from '../core/exchange.ts';
 import { type Answered, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
+import { waitsInLedger } from '../core/queue.ts';
 import { serverWish } from '../core/retry-after.ts';
 import { decideRetry, type RetryDecision } from '../core/retry-decision.ts';
 import type { Layer, Service } from '../core/service.ts';
@@ -140,6 +141,10 @@ async function planRetry(state: State, exchange: Exchange, outcome: Outcome): Pr
   }
   if (exchange.cancel.aborted) {
     withhold(state, exchange, cancelledBy(exchange));
+    return null;
+  }
+  if (exchange.queue !== null && waitsInLedger(exchange, decision.waitMs)) {
+    exchange.queue = { ...exchange.queue, retryMs: decision.waitMs };
     return null;
   }
   const charge = state.allowance.charge(exchange, decision.cost);

@@ -57,7 +57,7 @@ function declareGauges(registry: Registry, store: Pick<QueueStore, 'queueDepth'>
   };
   const depth = new Gauge({
     name: 'holdfast_queue_depth',
-    help: 'Handed-over calls that wait in the durable queue.',
+    help: 'Handed-over calls that have not ended: those that wait in the durable queue and those that run.',
     registers,
     async collect() {
       const found = await read();
@@ -66,7 +66,7 @@ function declareGauges(registry: Registry, store: Pick<QueueStore, 'queueDepth'>
   });
   const age = new Gauge({
     name: 'holdfast_queue_oldest_age_seconds',
-    help: 'Time since the oldest call in the durable queue was handed over.',
+    help: 'Time since the oldest handed-over call that has not ended was handed over.',
     registers,
     async collect() {
       const found = await read();

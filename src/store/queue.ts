@@ -29,6 +29,14 @@ const DUE = `
       SELECT 1 FROM operations WHERE ${STANDS_BEFORE} AND operations.resource = row.resource AND operations.n < row.n))
   ORDER BY due_at_ms, n LIMIT ?3`;
 
+/** What runs is in it too, until it has ended. Word for word the conditions of two indexes. */
+const DEPTH = `
+  SELECT count(*) AS rows, min(created_at_ms) AS oldest FROM (
+    SELECT created_at_ms FROM operations WHERE ${QUEUED} AND handed_over = 1
+    UNION ALL
+    SELECT created_at_ms FROM operations
+    WHERE state IN ('reserved', 'sent', 'unknown') AND state = 'sent' AND handed_over = 1)`;
+
 /** The statements of the queue. */
 export class QueueLedger {
   readonly #statements: Statements;
@@ -65,9 +73,7 @@ export class QueueLedger {
   }
 
   depth(): QueueDepth {
-    const found = this.#statements
-      .run(`SELECT count(*) AS rows, min(created_at_ms) AS oldest FROM operations WHERE ${QUEUED} AND handed_over = 1`)
-      .get();
+    const found = this.#statements.run(DEPTH).get();
     return { rows: Number(found?.['rows'] ?? 0), oldestAtMs: (found?.['oldest'] as number | null | undefined) ?? null };
   }
 }

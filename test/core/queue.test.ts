@@ -5,7 +5,7 @@ import { exchangeOfOperation } from '../../src/core/operation-exchange.ts';
 import { endingOf } from '../../src/core/operation-record.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { ProbeRecipe } from '../../src/core/policy.ts';
-import { goesOn, nextRun, PATIENCE_MS, placeOf } from '../../src/core/queue.ts';
+import { goesOn, nextRun, PATIENCE_MS, placeOf, waitsInLedger } from '../../src/core/queue.ts';
 import type { LookRecord } from '../../src/core/reconcile.ts';
 import { recoveryOf } from '../../src/core/recovery.ts';
 import { NOW_MS, row } from '../store/rows.ts';
@@ -116,6 +116,19 @@ describe('§7, §8: what is in doubt', () => {
       NOW_MS + 900_000,
     );
     expect(again?.dueAtMs).toBeGreaterThan(NOW_MS + 900_000);
+  });
+
+  it('waits between its attempts in the ledger, for as long as its retry would have waited', () => {
+    expect(waitsInLedger(accepted(), 20_000)).toBe(true);
+    const ended = accepted({ queue: { createdAtMs: NOW_MS, stage: 'accepted', retryMs: 20_250 } });
+    expect(next(ended, busy(20_000))).toEqual({ state: 'waiting', dueAtMs: NOW_MS + 20_250 });
+    // Not worth it, not its own, or a create that would be looked for first.
+    expect(waitsInLedger(accepted(), 1000)).toBe(false);
+    expect(waitsInLedger(exchange(), 20_000)).toBe(false);
+    expect(waitsInLedger(exchange({ queue: { createdAtMs: NOW_MS, stage: 'offered' } }), 20_000)).toBe(false);
+    const attempts = [record({ effect: 'unknown' })];
+    expect(waitsInLedger(accepted({ attempts }), 20_000)).toBe(false);
+    expect(waitsInLedger(accepted({ attempts, policy: idempotent }), 20_000)).toBe(true);
   });
 
   it('is no dead letter before its last run', () => {

@@ -181,6 +181,55 @@ describe('the address of an operation', () => {
   });
 });
 
+/** The depth of the queue, by the metric and by the status. */
+const told = async (): Promise<[string | undefined, unknown]> => {
+  const metrics = await (await fetch(`${holdfast.adminUrl}/metrics`)).text();
+  const status = (await (await fetch(`${holdfast.adminUrl}/api/status`)).json()) as { queue: { waiting: number } };
+  return [/^holdfast_queue_depth (\d+)$/m.exec(metrics)?.[1], status.queue.waiting];
+};
+/** As soon as the address shows this. */
+const shown = async (address: string, is: (json: Got['json']) => boolean): Promise<Got> => {
+  for (;;) {
+    const got = await ask('GET', address);
+    if (is(got.json)) return got;
+  }
+};
+
+describe('§8: between two attempts', () => {
+  test('a call shows what was tried and until when it waits, is counted, and can be taken back', async () => {
+    const fault = { kind: 'status', status: 503, retry_after: '50s' } as const;
+    await start([{ match: 'POST /contacts', fault }], 'version: 1\n');
+    const address = addressOf(await handOver(1));
+    const { json } = await shown(address, ({ attempts }) => attempts === 1);
+    expect(json).toMatchObject({ state: 'waiting', effect: 'none', attempts: 1, done: false });
+    expect(Date.parse(String(json['due_at'])) - Date.parse(String(json['updated_at']))).toBeGreaterThanOrEqual(50_000);
+    expect(await told()).toEqual(['1', 1]);
+    const taken = await ask('DELETE', address);
+    expect([taken.status, taken.json['state'], taken.json['attempts']]).toEqual([200, 'discarded', 1]);
+    expect(await told()).toEqual(['0', 0]);
+  });
+
+  test('one that is on the wire is counted, and cannot be taken back; one that may have landed neither', async () => {
+    await start(
+      [
+        { match: 'POST /contacts', fault: { kind: 'hang' } },
+        { match: 'PUT /contacts/{id}', fault: { kind: 'status', status: 502, retry_after: '50s' } },
+      ],
+      'version: 1\n',
+    );
+    const [created, updated] = [
+      addressOf(await handOver(1)),
+      addressOf(await ask('PUT', '/contacts/c1', { body: { name: 'x' }, fields: ASYNC })),
+    ];
+    await shown(created, ({ state }) => state === 'sent');
+    const { json } = await shown(updated, ({ attempts }) => attempts === 1);
+    expect(json).toMatchObject({ state: 'waiting', effect: 'unknown', attempts: 1 });
+    expect(await told()).toEqual(['2', 2]);
+    expect((await ask('DELETE', created)).status).toBe(409);
+    expect((await ask('DELETE', updated)).status).toBe(409);
+  });
+});
+
 test('§8: one failing lane starves no other', async () => {
   await start([{ match: 'PUT /contacts/{id}', fault: { kind: 'status', status: 503 } }]);
   const failing = await Promise.all(

@@ -164,6 +164,14 @@ describe('§3: the loop', () => {
     expect(x.withheld).toBe('deadline');
   });
 
+  test('§8: a handed-over call does not wait here: its run ends, and withholds nothing', async () => {
+    const wish = answered(503, { verdict: transient({ effect: 'none', retryAfterMs: 20_000 }) });
+    const r = rig([wish, answered(200)]);
+    const x = exchange({ queue: { createdAtMs: 0, stage: 'accepted' } });
+    expect(await r.run(x)).toBe(wish);
+    expect([r.sentAtMs.length, x.withheld, x.queue?.retryMs]).toEqual([1, null, 20_500]);
+  });
+
   test('leaves a first refusal alone and withholds nothing', async () => {
     const refusal = refused('breaker');
     const x = read();

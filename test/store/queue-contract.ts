@@ -63,9 +63,13 @@ export function queueContract(open: () => Promise<Store>): void {
       const store = await filled(
         queued('a', { createdAtMs: NOW_MS - 3000 }),
         queued('b'),
-        queued('c', { state: 'sent' }),
+        queued('runs', { state: 'sent', dueAtMs: null, createdAtMs: NOW_MS - 4000 }),
+        queued('live', { state: 'sent', handedOver: false, dueAtMs: null }),
+        queued('look', { state: 'unknown', handedOver: false }),
+        queued('person', { state: 'unknown', dueAtMs: null }),
+        queued('over', { state: 'succeeded' }),
       );
-      expect(await store.queueDepth()).toEqual({ rows: 2, oldestAtMs: NOW_MS - 3000 });
+      expect(await store.queueDepth()).toEqual({ rows: 3, oldestAtMs: NOW_MS - 4000 });
       expect(await (await filled()).queueDepth()).toEqual({ rows: 0, oldestAtMs: null });
     });
   });

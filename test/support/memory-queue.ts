@@ -38,6 +38,8 @@ export function duePartOf(rows: readonly Operation[], nowMs: number, perLane: nu
 
 /** `queueDepth` over rows. */
 export function depthOf(rows: readonly Operation[]): QueueDepth {
-  const queued = rows.filter((row) => isQueued(row) && row.handedOver).map(({ createdAtMs }) => createdAtMs);
+  const queued = rows
+    .filter((row) => (isQueued(row) || row.state === 'sent') && row.handedOver)
+    .map(({ createdAtMs }) => createdAtMs);
   return { rows: queued.length, oldestAtMs: queued.length === 0 ? null : Math.min(...queued) };
 }
