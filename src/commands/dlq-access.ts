@@ -23,6 +23,8 @@ export interface Reply {
 export interface DlqAccess {
   /** `127.0.0.1:8081`, or the directory: for people. */
   readonly where: string;
+  /** An instance runs, which can send. */
+  readonly sends: boolean;
   readonly call: (line: string, body?: unknown) => Promise<Reply>;
   readonly close: () => Promise<void>;
 }
@@ -47,9 +49,12 @@ export async function openAccess(place: DlqPlace, io: Io): Promise<DlqAccess> {
   if (place.data !== undefined && place.admin === undefined) return openDirectory(settings, io);
   const url = place.admin?.startsWith('http') ? place.admin.replace(/\/+$/, '') : urlOf(settings.admin.listen);
   const access = overHttp(url, tokenOf(place, settings, io));
-  if (await answers(url)) return access;
-  if (place.admin !== undefined) throw new DlqError(`no instance answers at ${url}; start one, or give --data`);
-  return openDirectory(settings, io, url);
+  const found = await whoAnswers(url);
+  if (found === 'instance') return access;
+  const none = found === 'other' ? `what answers at ${url} is no admin plane` : `no instance answers at ${url}`;
+  if (place.admin === undefined) return openDirectory(settings, io, none);
+  const hint = found === 'other' ? 'give the address of admin.listen (127.0.0.1:8081 by default)' : 'start one';
+  throw new DlqError(`${none}; ${hint}, or give --data`);
 }
 
 async function settingsOf({ config, admin, data }: DlqPlace, io: Io): Promise<Settings> {
@@ -80,35 +85,47 @@ export function secretIn(file: string, io: Io): string {
 function overHttp(url: string, token: string | null): DlqAccess {
   return {
     where: url.replace(/^https?:\/\//, ''),
+    sends: true,
     call: (line, body) => replyOf((target, init) => fetch(url + target, init), line, body, token),
     close: () => Promise.resolve(),
   };
 }
 
-async function answers(url: string): Promise<boolean> {
+/** Nobody, an instance's admin plane, or something else: a data plane, another program. */
+async function whoAnswers(url: string): Promise<'instance' | 'other' | 'nobody'> {
+  let response: Response;
   try {
-    const { status, body } = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(PROBE_MS) });
-    await body?.cancel();
-    return status === 200;
+    response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(PROBE_MS) });
   } catch {
-    return false;
+    return 'nobody';
+  }
+  try {
+    const { alive } = (await response.json()) as { alive?: unknown };
+    return response.status === 200 && alive === true ? 'instance' : 'other';
+  } catch {
+    return 'other';
   }
 }
 
 const PROBE_MS = 2000;
 
 /** The same API without a socket, on a ledger that this process holds meanwhile. */
-async function openDirectory(settings: Settings, io: Io, asked: string | null = null): Promise<DlqAccess> {
+async function openDirectory(settings: Settings, io: Io, none: string | null = null): Promise<DlqAccess> {
   const { existsSync } = await import('node:fs');
   const { data } = settings;
-  const before = asked === null ? '' : `no instance answers at ${asked}, and `;
   if (!existsSync(path.join(data, 'holdfast.db'))) {
-    throw new DlqError(`${before}there is no ledger in ${data}; give --admin or --data`);
+    const noLedger = `there is no ledger in ${data}`;
+    throw new DlqError(
+      none === null
+        ? `${noLedger}; holdfast serve makes it when it starts for the first time`
+        : `${none}, and ${noLedger}; start holdfast serve, or give --admin or --data`,
+    );
   }
   const { openOffline } = await import('./dlq-offline.ts');
   const offline = await openOffline(settings, io.version);
   return {
     where: data,
+    sends: false,
     call: (line, body) =>
       replyOf((target, init) => offline.fetch(new Request(`http://localhost${target}`, init)), line, body, null),
     close: offline.close,

@@ -1,4 +1,5 @@
 import { DlqError, must, type Reply } from './dlq-access.ts';
+import { letterOf } from './dlq-read.ts';
 import { redrive } from './dlq-redrive.ts';
 import type { DlqRun } from './dlq-run.ts';
 import { jsonLine } from './dlq-view.ts';
@@ -14,7 +15,9 @@ interface EditOptions {
 
 /** `dlq edit`: a new row below the original, which stays as it is. */
 export async function edit(run: DlqRun, [id = '']: string[], options: EditOptions): Promise<number> {
-  const letter: Json = await must(run.access, `GET /api/dead-letters/${encodeURIComponent(id)}`);
+  if (options.redrive === true && !run.access.sends)
+    throw new DlqError('no instance runs here that could send: start holdfast serve, or edit without --redrive');
+  const letter = await letterOf(run, id);
   const change: Record<string, unknown> = options.target === undefined ? {} : { target: options.target };
   if (options.set !== undefined && options.bodyFile !== undefined)
     throw new DlqError('--set or --body-file, not both', 2);
@@ -27,15 +30,25 @@ export async function edit(run: DlqRun, [id = '']: string[], options: EditOption
     kept = edited;
     change['body_base64'] = base64(edited.text);
   }
+  const child = await changed(run, id, change, kept?.file ?? null);
+  kept?.drop();
+  const made = `${child.id} is the edited form of ${letter.id}\n`;
+  if (options.redrive === true) {
+    // It stays, whatever comes of its redrive.
+    run.io.stderr.write(made);
+    return redrive(run, [child.id], { canary: '0' });
+  }
+  run.io.stdout.write(run.json ? jsonLine(child) : made);
+  return 0;
+}
+
+/** `keptIn`: where a person's text is when it was refused. */
+async function changed({ access }: DlqRun, id: string, change: unknown, keptIn: string | null): Promise<Json> {
   try {
-    const child: Json = await must(run.access, `PATCH /api/dead-letters/${encodeURIComponent(id)}`, change);
-    kept?.drop();
-    if (options.redrive === true) return redrive(run, [child.id], { canary: '0' });
-    run.io.stdout.write(run.json ? jsonLine(child) : `${child.id} is the edited form of ${letter.id}\n`);
-    return 0;
+    return await must(access, `PATCH /api/dead-letters/${encodeURIComponent(id)}`, change);
   } catch (error) {
-    if (kept === null || !(error instanceof DlqError)) throw error;
-    throw new DlqError(`${error.message} Your text is in ${kept.file}: --body-file takes it`, error.exitCode);
+    if (keptIn === null || !(error instanceof DlqError)) throw error;
+    throw new DlqError(`${error.message} Your text is in ${keptIn}: --body-file takes it`, error.exitCode);
   }
 }
 
@@ -66,10 +79,14 @@ function withMembers(body: Json, sets: readonly string[]): unknown {
     const at = set.indexOf('=');
     if (at < 1) throw new DlqError(`--set: got ${set}, allowed is path=value`, 2);
     const names = set.slice(0, at).split('.');
+    if (names.some((name) => /[[\]]/.test(name)))
+      throw new DlqError(`--set: got ${set}; places of a list are written list.0=value, or give --body-file`, 2);
     let inside = document;
     for (const [i, name] of names.entries()) {
-      if (typeof inside !== 'object' || inside === null)
-        throw new DlqError(`--set: ${names.slice(0, i).join('.') || 'the body'} is no object`, 2);
+      const where = names.slice(0, i).join('.') || 'the body';
+      if (typeof inside !== 'object' || inside === null) throw new DlqError(`--set: ${where} is no object`, 2);
+      if (Array.isArray(inside) && !(/^\d{1,6}$/.test(name) && Number(name) <= inside.length))
+        throw new DlqError(`--set: ${where} is a list: got ${name}, allowed is 0 to ${inside.length}`, 2);
       const members = inside as Record<string, unknown>;
       const value =
         i === names.length - 1 ? valueOf(set.slice(at + 1)) : Object.hasOwn(members, name) ? members[name] : {};

@@ -18,12 +18,15 @@ export async function exportTo(
 ): Promise<number> {
   const write = file === undefined ? null : writerTo(file);
   let written = 0;
+  let shut = 0;
   try {
     for await (const { id } of lettersOf(run, options, Infinity)) {
       const { status, json } = await run.access.call(`GET /api/dead-letters/${encodeURIComponent(id)}`);
       // It may have gone meanwhile.
       if (status !== 200) continue;
-      const line = jsonLine(options.withBodies === true ? json : withoutBodies(json));
+      const shown = options.withBodies === true ? json : withoutBodies(json);
+      const line = jsonLine(shown);
+      if (shown.request.body.kind === 'withheld') shut += 1;
       if (write === null) run.io.stdout.write(line);
       else write.line(line);
       written += 1;
@@ -32,6 +35,7 @@ export async function exportTo(
     write?.close();
   }
   if (file !== undefined) run.io.stderr.write(`${count(written, 'dead letter')} in ${file}\n`);
+  if (shut > 0) run.io.stderr.write(`${shut} without bodies: cannot be redriven from here; --with-bodies keeps them\n`);
   return 0;
 }
 
@@ -66,7 +70,7 @@ function writerTo(file: string): { line: (text: string) => void; close: () => vo
 /** `dlq import`: rows with new ids where theirs are taken are not made; what is there stays. */
 export async function importFrom(run: DlqRun, [file = '-']: string[]): Promise<number> {
   const lines = textOf(run, file).split('\n');
-  const sums = { imported: 0, known: 0, refused: 0 };
+  const sums = { imported: 0, known: 0, refused: 0, without_body: 0 };
   let batch: { readonly n: number; readonly letter: Json }[] = [];
   let chars = 0;
   const flush = async (): Promise<void> => {
@@ -74,8 +78,9 @@ export async function importFrom(run: DlqRun, [file = '-']: string[]): Promise<n
     const body = { dead_letters: batch.map(({ letter }) => letter) };
     const { results } = await must(run.access, 'POST /api/dead-letters/import', body);
     for (const [i, { n }] of batch.entries()) {
-      const { result, message } = results[i];
+      const { result, message, without_body: without } = results[i];
       sums[result as keyof typeof sums] += 1;
+      if (without === true) sums.without_body += 1;
       if (result === 'refused') run.io.stderr.write(`holdfast: line ${n}: ${message}\n`);
     }
     batch = [];
@@ -96,6 +101,10 @@ export async function importFrom(run: DlqRun, [file = '-']: string[]): Promise<n
   await flush();
   const text = `imported ${count(sums.imported, 'dead letter')}, ${sums.known} known already, ${sums.refused} refused`;
   run.io.stdout.write(run.json ? jsonLine(sums) : `${text}\n`);
+  if (sums.without_body > 0)
+    run.io.stderr.write(
+      `${sums.without_body} of them without bodies: cannot be redriven, unless an edit gives them one (export --with-bodies has them)\n`,
+    );
   return sums.refused === 0 ? 0 : 1;
 }
 

@@ -1,4 +1,6 @@
 import { Hono } from 'hono';
+import type { Redrive, RedriveStore } from '../core/redrive.ts';
+import type { PaceEvent } from '../core/redrive-pace.ts';
 import type { Settings } from '../core/settings.ts';
 import { deadLetterRoutes } from '../edge/admin-dead-letters.ts';
 import { type RedriveControl, redriveRoutes } from '../edge/admin-redrives.ts';
@@ -55,8 +57,8 @@ export async function openOffline(settings: Settings, version: string): Promise<
   const redrives: RedriveControl = {
     plan: (order) => planner.plan(order),
     start: refuse,
-    turn: refuse,
-    get: (id) => planner.get(id),
+    turn: (id, event) => (event.kind === 'resume' ? refuse() : turned(store.redrives, id, event, clock.wall())),
+    get: (id) => headOf(store.redrives, id),
     list: () => planner.list(),
     rows: (id, afterN, limit) => planner.rows(id, afterN, limit),
   };
@@ -73,6 +75,23 @@ export async function openOffline(settings: Settings, version: string): Promise<
     );
   });
   return { fetch: (request) => app.fetch(request), close: () => store.close() };
+}
+
+/** Written down, so that the next start does not let it go on. */
+async function turned(redrives: RedriveStore, id: string, event: PaceEvent, nowMs: number): Promise<Redrive | null> {
+  const head = await headOf(redrives, id);
+  if (head === null) return null;
+  const isPause = event.kind === 'pause';
+  const state = isPause ? 'paused' : 'cancelled';
+  const now: Redrive = { ...head, state, why: isPause ? event.why : null, updatedAtMs: nowMs };
+  await redrives.put(now);
+  return now;
+}
+
+/** With what its rows say: a head of a process that was killed may be older. */
+async function headOf(redrives: RedriveStore, id: string): Promise<Redrive | null> {
+  const head = await redrives.get(id);
+  return head === null ? null : { ...head, counts: await redrives.counts(id) };
 }
 
 async function opened<T>(open: () => Promise<T>): Promise<T> {

@@ -18,11 +18,17 @@ type Json = Reply['json'];
 const PAGE = 500;
 
 /** All pages of a list, at most `most` rows. */
-export async function* lettersOf({ access }: DlqRun, filter: DlqFilter, most: number): AsyncGenerator<Json> {
+export async function* lettersOf(
+  { access }: DlqRun,
+  filter: DlqFilter,
+  most: number,
+  ids: readonly string[] = [],
+): AsyncGenerator<Json> {
   let cursor: string | null = null;
   let left = most;
   while (left > 0) {
-    const more = { limit: String(Math.min(left, PAGE)), ...(cursor === null ? {} : { cursor }) };
+    const limit = String(Math.min(left, PAGE));
+    const more = { limit, ...(cursor === null ? {} : { cursor }), ...(ids.length === 0 ? {} : { id: ids }) };
     const page: Json = await must(access, `GET /api/dead-letters${queryFrom(filter, more)}`);
     yield* page.dead_letters;
     left -= page.dead_letters.length;
@@ -94,9 +100,21 @@ export async function groups(run: DlqRun, _: string[], options: DlqFilter): Prom
   return 0;
 }
 
+/** The one of this id. Throws `DlqError`, which tells an operation that is not dead from one that is not there. */
+export async function letterOf({ access }: DlqRun, id: string): Promise<Json> {
+  const at = encodeURIComponent(id);
+  const { status, json } = await access.call(`GET /api/operations/${at}`);
+  if (status !== 200) return must(access, `GET /api/dead-letters/${at}`);
+  if (json.reason !== null) return json;
+  const what = json.handed_over ? 'an operation of the queue' : 'an operation';
+  throw new DlqError(
+    `${clean(id)} is no dead letter but ${what}, ${json.state}: GET /api/operations/${at} on the admin API shows it`,
+  );
+}
+
 /** `dlq show`. */
 export async function show(run: DlqRun, [id = '']: string[]): Promise<number> {
-  const letter: Json = await must(run.access, `GET /api/dead-letters/${encodeURIComponent(id)}`);
+  const letter = await letterOf(run, id);
   const { stdout, env } = run.io;
   if (run.json) {
     stdout.write(jsonLine(letter));
@@ -124,9 +142,10 @@ export async function show(run: DlqRun, [id = '']: string[]): Promise<number> {
   for (const [name, value] of facts) if (value !== '') write(`  ${paint.dim(name.padEnd(11))}${value}`);
   write();
   for (const [name, value] of request.headers) write(`  ${clean(`${name}: ${value}`)}`);
-  for (const line of bodyLines(request.body)) write(`  ${line}`);
+  for (const line of bodyLines(request.body, isImported(letter))) write(`  ${line}`);
   if (letter.attempts.length > 0) write();
-  for (const line of tableOf(attemptColumns, letter.attempts as Json[], stdout.columns, paint)) write(`  ${line}`);
+  const width = stdout.columns === undefined ? undefined : stdout.columns - 2;
+  for (const line of tableOf(attemptColumns, letter.attempts as Json[], width, paint)) write(`  ${line}`);
   if (answer !== null) {
     write();
     write(`  ${paint.dim('answer')}     ${answer.status}`);
@@ -154,9 +173,19 @@ const attemptColumns: Column<Json>[] = [
   { head: 'REQUEST ID', of: ({ request_id }) => request_id ?? '', flexible: true },
 ];
 
-function bodyLines(body: Json): string[] {
+/** It has no credential, and no configuration of this instance's was in force when it died. */
+function isImported({ credential_ref: credential, config_hash: config }: Json): boolean {
+  return credential === 'none' && config === null;
+}
+
+function bodyLines(body: Json, imported = false): string[] {
   if (body.kind === 'none') return [];
-  if (body.kind === 'not_kept') return ['(the body streamed through and was not kept)'];
+  if (body.kind === 'not_kept')
+    return [
+      imported
+        ? '(imported without its body: it cannot be redriven, unless an edit gives it one)'
+        : '(the body streamed through and was not kept)',
+    ];
   if (body.kind === 'base64') return [`(bytes) ${body.base64}`];
   return cleanLines(body.kind === 'json' ? JSON.stringify(body.json, null, 2) : body.text).split('\n');
 }

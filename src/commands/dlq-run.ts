@@ -29,14 +29,19 @@ export function filterFrom(options: DlqFilter, ids: readonly string[] = []): Rec
 }
 
 /** A filter that means something; throws `DlqError` for none. */
-export function someFilter(options: DlqFilter, ids: readonly string[] = []): Record<string, unknown> {
+export function someFilter(
+  options: DlqFilter,
+  ids: readonly string[] = [],
+  everything = '--state open means all that are open',
+): Record<string, unknown> {
   const filter = filterFrom(options, ids);
-  if (Object.keys(filter).length === 0) throw new DlqError('give ids or a filter; --state open means all', 2);
+  if (Object.keys(filter).length === 0)
+    throw new DlqError(`give ids or a filter, such as --cause exhausted; ${everything}`, 2);
   return filter;
 }
 
 /** The same as a query, with a question mark; empty for none. */
-export function queryFrom(options: DlqFilter, more: Readonly<Record<string, string>> = {}): string {
+export function queryFrom(options: DlqFilter, more: Readonly<Record<string, string | readonly string[]>> = {}): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...filterFrom(options), ...more })) {
     for (const each of Array.isArray(value) ? value : [value]) query.append(name, String(each));

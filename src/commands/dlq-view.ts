@@ -19,7 +19,7 @@ export function paintFor(output: Output, env: Io['env']): Paint {
   return { red: code(31), yellow: code(33), green: code(32), dim: code(2), bold: code(1) };
 }
 
-/** One column. A `flexible` one is cut when the line is too long; others keep their width. */
+/** One column. A `flexible` one is cut when the line is too long; others keep their width, and are folded. */
 export interface Column<T> {
   readonly head: string;
   readonly of: (row: T) => string;
@@ -29,9 +29,14 @@ export interface Column<T> {
 }
 
 const GAP = '  ';
-const FLEXIBLE_LEAST = 4;
+/** Less says nothing: it goes on a line of its own then. */
+const FLEXIBLE_LEAST = 40;
+const INDENT = '  ';
 
-/** Lines of a table, head first, without flexible columns that are empty; `width` is undefined where nothing is cut. */
+/**
+ * Lines of a table, head first, without flexible columns that are empty. A row that is wider than `width` goes over several
+ * lines; undefined: nothing is cut or folded.
+ */
 export function tableOf<T>(
   given: readonly Column<T>[],
   rows: readonly T[],
@@ -43,35 +48,54 @@ export function tableOf<T>(
   const widths = columns.map(({ head }, i) =>
     cells.reduce((most, line) => Math.max(most, widthOf(line[i] ?? '')), head.length),
   );
-  if (width !== undefined) shrink(columns, widths, width);
-  const lineOf = (texts: readonly string[], dress: (text: string, i: number) => string): string =>
-    texts
-      .map((text, i) => {
-        const most = widths[i] ?? 0;
-        const shown = cut(text, most);
-        const pad = ' '.repeat(Math.max(most - widthOf(shown), 0));
-        const dressed = dress(shown, i);
-        return columns[i]?.right === true ? pad + dressed : dressed + (i === texts.length - 1 ? '' : pad);
+  const parts = width === undefined ? [columns.map((_, i) => i)] : folded(columns, widths, width);
+  const linesOf = (texts: readonly string[], dress: (text: string, i: number) => string): string[] =>
+    parts
+      .map((part, at) => {
+        const shown = part.map((i) => {
+          const most = widths[i] ?? 0;
+          const text = cut(texts[i] ?? '', most);
+          const pad = ' '.repeat(Math.max(most - widthOf(text), 0));
+          return columns[i]?.right === true ? pad + dress(text, i) : dress(text, i) + (i === part.at(-1) ? '' : pad);
+        });
+        return `${at === 0 ? '' : INDENT}${shown.join(GAP)}`.trimEnd();
       })
-      .join(GAP)
-      .trimEnd();
+      .filter((line) => line !== '');
   return [
-    lineOf(
+    ...linesOf(
       columns.map(({ head }) => head),
       (text) => paint.dim(text),
     ),
-    ...cells.map((line, at) => lineOf(line, (text, i) => columns[i]?.paint?.(text, rows[at] as T) ?? text)),
+    ...cells.flatMap((line, at) => linesOf(line, (text, i) => columns[i]?.paint?.(text, rows[at] as T) ?? text)),
   ];
 }
 
+/** Which columns stand on which line; the widths of flexible ones become what there is room for. */
+function folded(columns: readonly { readonly flexible?: boolean }[], widths: number[], width: number): number[][] {
+  const least = widths.map((each, i) => (columns[i]?.flexible === true ? Math.min(each, FLEXIBLE_LEAST) : each));
+  const parts: number[][] = [[]];
+  let used = -GAP.length;
+  for (const [i, each] of least.entries()) {
+    if (used > 0 && used + GAP.length + each > width) {
+      parts.push([]);
+      used = INDENT.length - GAP.length;
+    }
+    used += GAP.length + each;
+    parts.at(-1)?.push(i);
+  }
+  for (const [at, part] of parts.entries()) {
+    const flexible = part.filter((i) => columns[i]?.flexible === true);
+    shrink(flexible, widths, width - (at === 0 ? 0 : INDENT.length) - GAP.length * (part.length - 1), part);
+  }
+  return parts;
+}
+
 /** Takes from the widest of those that may be cut, until the line fits. */
-function shrink(columns: readonly Column<never>[] | readonly Column<unknown>[], widths: number[], width: number): void {
-  const flexible = columns.flatMap(({ flexible: may }, i) => (may === true ? [i] : []));
-  for (;;) {
-    const over = widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1)) - width;
-    if (over <= 0) return;
+function shrink(flexible: readonly number[], widths: number[], room: number, part: readonly number[]): void {
+  const over = (): number => part.reduce((sum, i) => sum + (widths[i] ?? 0), -room);
+  while (over() > 0) {
     const widest = flexible.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
-    if (widest === undefined || (widths[widest] ?? 0) <= FLEXIBLE_LEAST) return;
+    if (widest === undefined || (widths[widest] ?? 0) <= 1) return;
     widths[widest] = (widths[widest] ?? 0) - 1;
   }
 }

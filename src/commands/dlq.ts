@@ -51,8 +51,8 @@ function readingCommands(dlq: Command, run: Run): void {
 function changingCommands(dlq: Command, run: Run): void {
   filtered(dlq.command('redrive [ids...]').description('send dead letters again'))
     .option('--dry-run', 'only say what would be done')
-    .option('--velocity <share>', 'share of the quota, above 0 and at most 1 (redrive.velocity)')
-    .option('--canary <rows>', 'rows that go first, one at a time; default 5')
+    .option('--velocity <share>', 'share of the quota, above 0 and at most 1: 0.1 is a tenth (redrive.velocity)')
+    .option('--canary <rows>', 'rows that go first, one at a time; when they are well the others follow; default 5')
     .option('--force', 'run what is superseded or expired, too')
     .option(
       '--credential-file <file>',
@@ -61,31 +61,33 @@ function changingCommands(dlq: Command, run: Run): void {
     .option('--detach', 'do not wait for the end')
     .option('--status [redrive]', 'show a redrive, or all')
     .option('--pause <redrive>', 'stop a redrive until it is resumed')
-    .option('--resume <redrive>', 'let it go on')
+    .option('--resume <redrive>', 'let it go on; with --credential-file from here on with that')
     .option('--cancel <redrive>', 'end it; what was not tried stays')
     .action(run(redrive));
   dlq
     .command('edit <id>')
     .description('make an edited form of a dead letter; without an option in $EDITOR')
-    .option('--set <path=value>', 'set a member of a JSON body: custom_attributes.plan=pro', collect)
+    .option('--set <path=value>', 'set a member of a JSON body: custom_attributes.plan=pro, list.0=x', collect)
     .option('--body-file <file>', 'the new body')
     .option('--target <target>', 'the new path and query')
-    .option('--redrive', 'send the edited form at once')
+    .option('--redrive', 'send the edited form at once; wants a running instance')
     .action(run(edit));
   filtered(dlq.command('discard [ids...]').description('mark dead letters as not needed any more'))
     .option('--yes', 'do not ask')
     .action(run(discard));
-  filtered(dlq.command('purge [ids...]').description("delete dead letters for good, such as a person's"))
+  filtered(dlq.command('purge [ids...]').description("delete dead letters for good, such as a person's"), 'all')
     .option('--yes', 'do not ask')
     .action(run(purge));
   dlq.command('import <file>').description('take exported lines in; - is stdin').action(run(importFrom));
 }
 
-function filtered(command: Command): Command {
+const STATES = 'dead, unknown, redriving, sent, succeeded, rejected, discarded, superseded';
+
+function filtered(command: Command, state: 'open' | 'all' = 'open'): Command {
   return command
     .option('--endpoint <rule>', 'of this rule: "POST /contacts"')
     .option('--cause <cause>', 'exhausted, permanent, unknown, interrupted, refused, or the id of a group')
-    .option('--state <state>', 'open (default), all, or a state; several times for several', collect)
+    .option('--state <state>', `${state} when left out; open, all, ${STATES}; several times for several`, collect)
     .option('--context <key=value>', 'with this in Holdfast-Context; several times, all must hold', collect)
     .option('--since <time>', 'died since: ISO 8601, or 24h')
     .option('--until <time>', 'died before')

@@ -6,21 +6,30 @@ import type { OperationState } from '../core/operation.ts';
 import { ApiRefusal } from './admin-route.ts';
 
 const STATES = ['dead', 'unknown', 'redriving', 'sent', 'succeeded', 'rejected', 'discarded', 'superseded'] as const;
+const REASONS = ['exhausted', 'permanent', 'unknown', 'interrupted', 'refused'] as const;
 const TEXT_MAX = 1000;
 const IDS_MAX = 1000;
 
 const text = z.string().min(1).max(TEXT_MAX);
 const oneOrMore = <T extends z.ZodType>(each: T) => z.union([each, z.array(each).min(1).max(IDS_MAX)]);
 
+const stateName = z.enum([...STATES, 'open', 'all']);
+const STATES_ALLOWED = `allowed is open, all, ${STATES.join(', ')}`;
+
 /** The members that a filter has, in a query and in a body alike. */
 export const filterMembers = {
   endpoint: text.optional().describe('The name of a rule, such as POST /contacts.'),
   cause: text
+    .regex(
+      new RegExp(`^(?:${REASONS.join('|')}|[0-9a-f]{12})$`),
+      `allowed is ${REASONS.join(', ')}, or the id of a group, 12 hexadecimal digits`,
+    )
     .optional()
     .describe('A reason (exhausted, permanent, unknown, interrupted, refused), or the id of a group.'),
-  state: oneOrMore(z.enum([...STATES, 'open', 'all']))
+  state: z
+    .union([stateName, z.array(stateName).min(1).max(IDS_MAX)], { error: STATES_ALLOWED })
     .optional()
-    .describe('open (default): dead, unknown, redriving and sent; all; or states by name.'),
+    .describe(`open (default): dead, unknown, redriving and sent; all; or states by name: ${STATES.join(', ')}.`),
   context: oneOrMore(text).optional().describe('key=value of Holdfast-Context; given several times, all must hold.'),
   since: text.optional().describe('Died at this time or later: ISO 8601, or a duration back from now such as 24h.'),
   until: text.optional().describe('Died before this time, written likewise.'),

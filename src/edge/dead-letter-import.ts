@@ -98,7 +98,10 @@ export function importRoute({ store, clock }: { readonly store: Store; readonly 
     does: 'Takes exported dead letters in; ids that are there already stay as they are.',
     query: null,
     body: z.strictObject({ dead_letters: z.array(z.unknown()).min(1).max(AT_ONCE_MAX) }),
-    answers: { status: 200, says: 'results in the same order: imported, known, or refused with a message' },
+    answers: {
+      status: 200,
+      says: 'results in the same order: imported (without_body: it cannot be redriven), known, or refused with a message',
+    },
     errors: [400],
     handle: async ({ body }) => ({
       status: 200,
@@ -107,7 +110,13 @@ export function importRoute({ store, clock }: { readonly store: Store; readonly 
   });
 }
 
-async function taken(store: Store, given: unknown, nowMs: number): Promise<{ result: string; message?: string }> {
+interface Taken {
+  readonly result: 'imported' | 'known' | 'refused';
+  readonly message?: string;
+  readonly without_body?: true;
+}
+
+async function taken(store: Store, given: unknown, nowMs: number): Promise<Taken> {
   const read = letterSchema.safeParse(given);
   if (!read.success) {
     const [issue] = read.error.issues;
@@ -115,8 +124,9 @@ async function taken(store: Store, given: unknown, nowMs: number): Promise<{ res
   }
   if (!OPEN.has(read.data.state)) return { result: 'refused', message: `is ${read.data.state}: nothing is to be done` };
   try {
-    await store.insert(operationOf(read.data, nowMs));
-    return { result: 'imported' };
+    const operation = operationOf(read.data, nowMs);
+    await store.insert(operation);
+    return { result: 'imported', ...(operation.bodyKept ? {} : { without_body: true }) };
   } catch (error) {
     if (error instanceof OperationExists) return { result: 'known' };
     throw error;

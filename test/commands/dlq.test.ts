@@ -49,11 +49,24 @@ describe('dlq', () => {
     expect(listed.out + shown.out).not.toContain('planted-token');
   });
 
-  test('cuts a table to the terminal’s width, and colours it unless NO_COLOR is set', async () => {
-    const { at } = await rigWithDead(1);
-    const { out } = await dlq(['list', ...at], { columns: 90, env: { NO_COLOR: '1' } });
-    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(90);
+  test('folds and cuts a table to the terminal’s width, and colours it unless NO_COLOR is set', async () => {
+    const { rig, at } = await rigWithDead(1);
+    await rig.redrive({ filter: { state: 'open' } }, ['paused', 'done']);
+    const id = JSON.parse((await dlq(['list', '--json', ...at])).out).id as string;
+    for (const args of [['list'], ['groups'], ['redrive', '--status']])
+      for (const columns of [60, 80, 200]) {
+        const { out } = await dlq([...args, ...at], { columns, env: { NO_COLOR: '1' } });
+        for (const line of out.split('\n')) expect(line.length, `${args[0]} ${columns}`).toBeLessThanOrEqual(columns);
+        if (args[0] !== 'redrive')
+          expect(out, `${args[0]} ${columns}`).toContain('POST /contacts 503 service_unavailable');
+        expect(out.trimEnd(), `${args[0]} ${columns}`).not.toContain('\n\n');
+      }
+    const { out } = await dlq(['list', ...at], { columns: 60, env: { NO_COLOR: '1' } });
+    expect(out).toContain(id);
     expect(out).toContain('…');
+    const shown = await dlq(['show', id, ...at], { columns: 60, env: { NO_COLOR: '1' } });
+    const tries = shown.out.slice(shown.out.indexOf('TRY')).split('\n');
+    for (const line of tries) expect(line.length).toBeLessThanOrEqual(60);
     expect((await dlq(['list', ...at], { columns: 90 })).out).toContain('\u001B[31mdead');
   });
 
@@ -105,7 +118,7 @@ describe('dlq', () => {
 
   test('an instance that goes away in the middle of an answer is told of in one line', async () => {
     const half = createServer((request, response) => {
-      if (request.url === '/healthz') return void response.end('{}');
+      if (request.url === '/healthz') return void response.end('{"alive":true}');
       response.writeHead(200, { 'content-length': '100' });
       response.write('{');
       setImmediate(() => response.destroy());
