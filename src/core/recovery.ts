@@ -11,12 +11,14 @@
  *     sent, otherwise   ──▶ dead, interrupted
  *     unknown, create   ──▶ looked for again
  *     succeeded, undelivered ──▶ on hold for its caller
+ *
+ * Where the endpoint does not keep the dead letter that would come of it, the row is removed instead.
  */
 
 import { causeGroup } from './cause-group.ts';
 import type { AttemptRecord } from './exchange.ts';
 import type { Operation, OperationChange } from './operation.ts';
-import type { EndpointPolicy, IdempotencyPolicy } from './policy.ts';
+import type { DeadLetterPolicy, EndpointPolicy, IdempotencyPolicy } from './policy.ts';
 import type { OpenOperation } from './store.ts';
 
 /** What becomes of one open operation. */
@@ -56,6 +58,20 @@ export function recoveryOf(open: OpenOperation, nowMs: number): Recovery {
     case 'superseded':
       return { kind: 'hold' };
   }
+}
+
+/**
+ * The step where an endpoint does not keep such dead letters (`dead_letter.on`): what is done with goes, and its key with
+ * it; what is in doubt stays for its caller. `isDead`: it was one before, and stays one.
+ */
+export function withoutDeath(step: Recovery, { on }: DeadLetterPolicy, isDead: boolean): Recovery {
+  if ((step.kind !== 'bury' && step.kind !== 'doubt') || !step.change.deadReason) return step;
+  if (isDead || on.has(step.change.deadReason)) return step;
+  if (step.kind === 'bury') return { kind: 'remove' };
+  return {
+    kind: 'doubt',
+    change: { ...step.change, deadReason: null, deadAtMs: null, causeId: null, causeLabel: null },
+  };
 }
 
 /** Nobody but the queue runs it: what does no harm twice is sent again, and a create is looked for first. */

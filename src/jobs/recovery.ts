@@ -12,7 +12,14 @@ import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { type Outcome, streamOf } from '../core/outcome.ts';
 import type { EndpointPolicy } from '../core/policy.ts';
 import type { LookRecord } from '../core/reconcile.ts';
-import { afterRecovery, isDetectable, mayStillBeSent, recoveryOf, type Recovery as Step } from '../core/recovery.ts';
+import {
+  afterRecovery,
+  isDetectable,
+  mayStillBeSent,
+  recoveryOf,
+  type Recovery as Step,
+  withoutDeath,
+} from '../core/recovery.ts';
 import type { Settings } from '../core/settings.ts';
 import { type GateState, type OpenOperation, type Store, StoreUnavailable } from '../core/store.ts';
 import { type Clock, sleep } from '../ops/clock.ts';
@@ -105,7 +112,7 @@ async function restoreOperations(
   nowMs: number,
   open: readonly OpenOperation[],
 ): Promise<string[]> {
-  const steps = open.map((each) => ({ open: each, step: recoveryOf(each, nowMs) }));
+  const steps = await Promise.all(open.map(async (each) => ({ open: each, step: await stepOf(parts, each, nowMs) })));
   const kept = steps.flatMap(({ open: each, step }) => {
     if (step.kind === 'remove' || step.kind === 'bury') return [];
     return [step.kind === 'doubt' || step.kind === 'queue' ? afterRecovery(each, step.change) : each];
@@ -124,6 +131,17 @@ async function restoreOperations(
     parts.events.recovered({ released: count('remove'), dead: count('bury'), unknown: lost.length, unwritten });
   }
   return lost.sort((a, b) => (b.sentAtMs ?? 0) - (a.sentAtMs ?? 0)).map(({ id }) => id);
+}
+
+/** What nobody wants to keep is looked at once more: it may be kept already, for another reason. */
+async function stepOf({ store, settings }: RecoveryParts, open: OpenOperation, nowMs: number): Promise<Step> {
+  const step = recoveryOf(open, nowMs);
+  const policy = settings().policies.find(({ name }) => name === open.endpoint);
+  if (policy === undefined) return step;
+  const without = withoutDeath(step, policy.deadLetter, false);
+  if (without === step) return step;
+  const isDead = ((await store.get(open.id))?.deadReason ?? null) !== null;
+  return withoutDeath(step, policy.deadLetter, isDead);
 }
 
 /** False when the store would not; the row is decided on again at the next start. */

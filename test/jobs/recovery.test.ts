@@ -126,6 +126,29 @@ describe('crash recovery', () => {
     expect(await told(policy())).toEqual(['interrupted', 'interrupted', 'unknown']);
   });
 
+  it('§9: keeps no dead letter that the endpoint does not keep; its key is free, and what is in doubt is held', async () => {
+    const own = { ...GUARDED, deadLetter: { on: new Set(['exhausted'] as const), writesOnly: true } };
+    const r = await rig(
+      [
+        row({ id: 'plain', state: 'reserved', sentAtMs: null }),
+        row({ id: 'put', operationClass: 'idempotent', keyHash: 'k' }),
+        row({ id: 'create', keyHash: 'k2' }),
+        row({ id: 'kept', operationClass: 'idempotent', deadReason: 'exhausted', deadAtMs: 1 }),
+      ],
+      own,
+    );
+    const heard: OperatorEvent[] = [];
+    r.events.listen((event) => heard.push(event));
+    await r.recovery.restore(r.clock);
+    expect(r.store.rows().map(({ id, state, deadReason, keyHash }) => [id, state, deadReason, keyHash])).toEqual([
+      ['create', 'unknown', null, 'k2'],
+      ['kept', 'dead', 'interrupted', null],
+    ]);
+    expect(r.held.map(({ id }) => id)).toEqual(['create']);
+    expect(r.named('recovered')).toMatchObject([{ released: 2, dead: 1, unknown: 1 }]);
+    expect(heard).toHaveLength(1);
+  });
+
   it('looks for the youngest first, one at first, then a few at a time, behind every live call', async () => {
     const rows = Array.from({ length: 12 }, (_, i) => row({ id: `o${i}`, sentAtMs: 1000 + i }));
     const r = await rig(rows);
