@@ -87,6 +87,13 @@ function addFaults(simulator: Simulator): void {
   for (const match of ['POST /contacts', 'POST /contacts/{id}/notes', 'PUT /contacts/{id}']) {
     simulator.fault({ match, probability: 0.02, fault: { kind: 'reset', effect: 'applied' } });
     simulator.fault({ match, probability: 0.02, fault: { kind: 'status', status: 503 } });
+    // These wait in the ledger.
+    simulator.fault({
+      match,
+      probability: 0.02,
+      times: 4,
+      fault: { kind: 'status', status: 503, retry_after: '1.5s' },
+    });
   }
 }
 
