@@ -30,7 +30,12 @@ export async function edit(run: DlqRun, [id = '']: string[], options: EditOption
     kept = edited;
     change['body_base64'] = base64(edited.text);
   }
-  const child = await changed(run, id, change, kept?.file ?? null);
+  const child: Json = await must(run.access, `PATCH /api/dead-letters/${encodeURIComponent(id)}`, change).catch(
+    (error: unknown) => {
+      if (kept !== null) run.io.stderr.write(`Your text is in ${kept.file}: --body-file takes it\n`);
+      throw error;
+    },
+  );
   kept?.drop();
   const made = `${child.id} is the edited form of ${letter.id}\n`;
   if (options.redrive === true) {
@@ -40,16 +45,6 @@ export async function edit(run: DlqRun, [id = '']: string[], options: EditOption
   }
   run.io.stdout.write(run.json ? jsonLine(child) : made);
   return 0;
-}
-
-/** `keptIn`: where a person's text is when it was refused. */
-async function changed({ access }: DlqRun, id: string, change: unknown, keptIn: string | null): Promise<Json> {
-  try {
-    return await must(access, `PATCH /api/dead-letters/${encodeURIComponent(id)}`, change);
-  } catch (error) {
-    if (keptIn === null || !(error instanceof DlqError)) throw error;
-    throw new DlqError(`${error.message} Your text is in ${keptIn}: --body-file takes it`, error.exitCode);
-  }
 }
 
 function unchanged({ io }: DlqRun): number {

@@ -141,6 +141,29 @@ describe('what dlq says, and what it ends with', () => {
     expect(resumed.out).toContain('is done');
   });
 
+  test('a redrive that waits for its credential after a restart says how it is given', async () => {
+    const { rig } = await rigWithDead(3);
+    const file = path.join(folder, 'token');
+    writeFileSync(file, 'fresh\n');
+    const begun = await dlq([
+      'redrive',
+      '--state',
+      'open',
+      '--credential-file',
+      file,
+      '--admin',
+      rig.holdfast.adminUrl,
+    ]);
+    const id = /redrive (\S+) is paused/.exec(begun.out)?.[1] ?? '';
+    await rig.holdfast.stop();
+    rig.holdfast = await startTestInstance(rig.simulator.url, IMPATIENT, rig.data);
+    for (const steer of ['--status', '--resume']) {
+      const { out } = await dlq(['redrive', steer, id, '--admin', rig.holdfast.adminUrl]);
+      expect(out, steer).toContain('resume it with its credential');
+      expect(out, steer).toContain(`holdfast dlq redrive --resume ${id} --credential-file FILE`);
+    }
+  });
+
   test('an edit says what it made, makes nothing where nothing can be sent, and knows places in lists', async () => {
     const { rig, at } = await rigWithDead(1);
     const [id = ''] = await idsAt(at);
