@@ -64,7 +64,12 @@ const orderSchema = z.strictObject({
   filter: filterSchema.describe('Which dead letters; dead and unknown ones, when neither state nor id is given.'),
   dry_run: z.boolean().optional().describe('Only says what would be done.'),
   velocity: z.number().gt(0).max(1).optional().describe('Share of the quota; default redrive.velocity.'),
-  canary: z.int().min(0).max(CANARY_MAX).optional().describe(`Rows that go first, default ${CANARY_DEFAULT}.`),
+  canary: z
+    .int()
+    .min(0)
+    .max(CANARY_MAX)
+    .optional()
+    .describe(`Rows that go first, default ${CANARY_DEFAULT}; the others follow when they are well.`),
   force,
   credential,
 });
@@ -98,7 +103,7 @@ function startingRoutes({ redrives, store, settings, clock }: RedriveApiParts): 
       body: orderSchema,
       answers: { status: 202, says: 'redrive, known: it was under way already, and the plan' },
       alsoAnswers: { status: 200, says: 'With dry_run the plan; redrive null: nothing is meant' },
-      errors: [400, 404],
+      errors: [400, 404, 409],
       handle: async ({ body }) => {
         const filter = filterOf(meant(body.filter), clock.wall());
         const order: RedriveOrder = {
@@ -112,7 +117,7 @@ function startingRoutes({ redrives, store, settings, clock }: RedriveApiParts): 
           return { status: 200, body: { dry_run: true, plan: shownPlan(await redrives.plan(order)) } };
         const { redrive, known, forecast } = await redrives.start(order, authorization(body.credential));
         if (redrive === null && filter.ids !== undefined && forecast.missing.length === filter.ids.length) {
-          throw new ApiRefusal(404, 'None of these ids is a dead letter; retention may have taken them.');
+          throw await noneMeant(store, filter.ids);
         }
         const shown = { redrive: redrive === null ? null : shownRedrive(redrive), known, plan: shownPlan(forecast) };
         return { status: redrive === null ? 200 : 202, body: shown };
@@ -221,6 +226,21 @@ function meant(written: WrittenFilter): WrittenFilter {
     throw new ApiRefusal(400, 'filter: give at least one member; {"state": "open"} means everything.');
   }
   return written.id !== undefined && written.state === undefined ? { ...written, state: 'all' } : written;
+}
+
+/** Ids that are told one by one. */
+const NAMED_MAX = 5;
+
+/** None of these is to be sent: they are in another state, or not there. */
+async function noneMeant(store: Store, ids: readonly string[]): Promise<ApiRefusal> {
+  const rows = await Promise.all(ids.map((id) => store.get(id)));
+  const there = rows.filter((row) => row !== null);
+  if (there.length === 0) {
+    return new ApiRefusal(404, 'None of these ids is a dead letter; retention may have taken them.');
+  }
+  const said = there.slice(0, NAMED_MAX).map(({ id, state }) => `${id} is ${state}`);
+  const more = there.length > NAMED_MAX ? [`and ${there.length - NAMED_MAX} more`] : [];
+  return new ApiRefusal(409, `Nothing is sent again: ${[...said, ...more].join(', ')}.`);
 }
 
 function found(redrive: Redrive | null): Redrive {
