@@ -146,7 +146,8 @@ async function follow(run: DlqRun, begun: Json): Promise<number> {
     for (const remove of removers) remove();
     if (isLive) io.stderr.write('\r\u001B[K');
   }
-  if (now.state === 'running') io.stderr.write(`redrive ${now.id} goes on; see dlq redrive --status ${now.id}\n`);
+  if (now.state === 'running')
+    io.stderr.write(`redrive ${now.id} goes on; see holdfast dlq redrive --status ${now.id}\n`);
   return told(run, now);
 }
 
