@@ -25,6 +25,9 @@ const EXTRA_EVERY_MS = 5000;
  */
 export type LookResult = 'landed' | 'absent' | 'several' | 'contested' | 'failed';
 
+/** The reason of a verdict on a create in doubt when no entry of the map speaks of it. */
+export const UNDETECTABLE = 'undetectable';
+
 /** One look for a lost create, as the history keeps it. */
 export interface LookRecord {
   /** From 1. */

@@ -8,6 +8,7 @@ import { type AttemptRecord, type Exchange, effectOfAttempts } from './exchange.
 import type { Operation, OperationChange, StoredAnswer } from './operation.ts';
 import { fateChange } from './operation-record.ts';
 import type { Outcome } from './outcome.ts';
+import { UNDETECTABLE } from './reconcile.ts';
 import { recoveryOf } from './recovery.ts';
 import type { RowResult } from './redrive.ts';
 import type { Effect } from './verdict.ts';
@@ -27,6 +28,8 @@ export interface RowTry {
   readonly operation: Operation;
   /** Its doubt is a precaution: nothing of it had taken effect before. */
   readonly precaution: boolean;
+  /** Its doubt was set aside by a person: nothing can show whether it had landed. */
+  readonly isDecided: boolean;
   /** Epoch ms. */
   readonly nowMs: number;
   /** Of a success; null otherwise. */
@@ -97,11 +100,12 @@ export function rowEnding(exchange: Exchange, outcome: Outcome, facts: RowTry): 
 function effectOf(
   exchange: Exchange,
   { verdict }: Outcome,
-  { operation, precaution }: RowTry,
+  { operation, precaution, isDecided }: RowTry,
   attempts: readonly AttemptRecord[],
 ): Effect {
   if (verdict.effect === 'applied') return 'applied';
   if (operation.operationClass !== 'create') return attempts.at(-1)?.effect ?? operation.effect;
+  if (isDecided && attempts.length === 0) return operation.effect;
   if (precaution) return attempts.find(({ effect }) => effect !== 'none')?.effect ?? 'none';
   // `reconcile` says `none` where it has proven that an earlier attempt did not land.
   if (verdict.effect === 'none' && attempts.at(-1)?.effect === 'none' && verdict.class !== 'transient') return 'none';
@@ -117,6 +121,8 @@ function detailOf(outcome: Outcome, attempts: readonly AttemptRecord[]): string 
     return `${outcome.status}${what}${code === null || outcome.verdict.class === 'ok' ? '' : ` ${code}`}`;
   }
   if (outcome.kind === 'failed') return outcome.failure;
+  if (outcome.verdict.reason === UNDETECTABLE)
+    return 'nothing can show whether it landed; --force with its id sends it';
   const { reason } = outcome.verdict;
   return last?.status ? `${last.status} ${last.code ?? reason}` : reason;
 }

@@ -111,8 +111,8 @@ function inOrder(members: Readonly<Record<string, unknown>>): [string, unknown][
 
 /** What is kept of a filter: the rows are a list by then, and what they were found by may be a person's data. */
 export function keptFilter(filter: DeadFilter): DeadFilter {
-  const { ids: _ids, match, ...rest } = filter;
-  return match === undefined ? rest : { ...rest, match: '…' };
+  const { ids, match, ...rest } = filter;
+  return { ...rest, ...(ids === undefined ? {} : { ids: ['…'] }), ...(match === undefined ? {} : { match: '…' }) };
 }
 
 /** What decides about a row. */
@@ -195,6 +195,8 @@ export interface RedrivePlan {
   /** Of those: creates, and those whose outcome is unknown, which are looked for first. */
   readonly creates: number;
   readonly unknown: number;
+  /** Of the unknown: those whose endpoint has nothing to look at. Sent only when they are named and forced. */
+  readonly undetectable: number;
   readonly superseded: number;
   readonly expired: number;
   readonly skipped: number;
@@ -206,13 +208,19 @@ export const EMPTY_PLAN: RedrivePlan = {
   run: 0,
   creates: 0,
   unknown: 0,
+  undetectable: 0,
   superseded: 0,
   expired: 0,
   skipped: 0,
 };
 
-/** Counts rows into a plan. */
-export function countRows(plan: RedrivePlan, rows: readonly RowFacts[], rules: RowRules): RedrivePlan {
+/** Counts rows into a plan. `isSeen`: whether anything could show that a row has landed. */
+export function countRows<R extends RowFacts>(
+  plan: RedrivePlan,
+  rows: readonly R[],
+  rules: RowRules,
+  isSeen: (row: R) => boolean,
+): RedrivePlan {
   const counted = { ...plan };
   for (const row of rows) {
     const { kind } = planRow(row, rules);
@@ -220,9 +228,16 @@ export function countRows(plan: RedrivePlan, rows: readonly RowFacts[], rules: R
     counted[kind] += 1;
     if (kind !== 'run') continue;
     if (row.operationClass === 'create') counted.creates += 1;
-    if (row.state === 'unknown') counted.unknown += 1;
+    if (!isInDoubt(row)) continue;
+    counted.unknown += 1;
+    if (!isSeen(row)) counted.undetectable += 1;
   }
   return counted;
+}
+
+/** It may have landed; the edited form of one that may is looked for as well. */
+function isInDoubt({ state, operationClass, effect }: RowFacts): boolean {
+  return state === 'unknown' || (operationClass === 'create' && effect !== 'none');
 }
 
 /** Intercom's smallest limit, calls per window of ten seconds: assumed while no answer has named one. */

@@ -17,6 +17,7 @@ export interface ShownForecast {
   readonly run: number;
   readonly creates: number;
   readonly unknown: number;
+  readonly undetectable: number;
   readonly superseded: number;
   readonly expired: number;
   readonly skipped: number;
@@ -52,7 +53,10 @@ const CANARY_MAX = 1000;
 const ROWS_DEFAULT = 100;
 const ROWS_MAX = 1000;
 
-const force = z.boolean().optional().describe('Runs what is superseded or expired as well.');
+const force = z
+  .boolean()
+  .optional()
+  .describe('Runs what is superseded or expired as well, and with id what may have landed and nothing can show.');
 const credential = z
   .string()
   .min(1)

@@ -5,7 +5,7 @@
  * crash the ledger says how far it came. What ends it, its new state and its result, is one commit.
  */
 
-import type { AttemptRecord, Exchange } from '../core/exchange.ts';
+import type { Exchange } from '../core/exchange.ts';
 import type { Operation, OperationChange, StoredAnswer } from '../core/operation.ts';
 import { exchangeOfOperation } from '../core/operation-exchange.ts';
 import { keyExpiresAtMs } from '../core/operation-record.ts';
@@ -28,6 +28,7 @@ import type { Service } from '../core/service.ts';
 import type { EndpointMatch, Settings } from '../core/settings.ts';
 import { OperationExists, type Store, StoreUnavailable } from '../core/store.ts';
 import { type Clock, sleep } from '../ops/clock.ts';
+import { couldNotLook, laterOf, type RowLater } from './redrive-later.ts';
 
 /** What rows are run with. */
 export interface RedriveRowParts {
@@ -52,19 +53,13 @@ export interface ReadyRow {
   precaution: boolean;
 }
 
+/** The part of a redrive that rows ask. */
+type RedriveHead = Pick<Redrive, 'id' | 'force' | 'filter'>;
+
 /** What became of a row. */
 export interface RowEnd {
   readonly result: RowResult;
   readonly failed: boolean | null;
-}
-
-/** A row that was not tried: a layer let nothing through. It is as it was, and its turn comes again. */
-export interface RowLater {
-  /** For people. */
-  readonly why: string;
-  readonly afterMs: number;
-  /** The others need not wait: recovery, a caller or another redrive runs this one. */
-  readonly aside: boolean;
 }
 
 const ELSEWHERE: RowLater = { why: 'somebody else runs it', afterMs: 1000, aside: true };
@@ -77,11 +72,11 @@ const ID_BYTES_MAX = 64 * 1024;
 export class RedriveRows {
   readonly #parts: RedriveRowParts;
   readonly #clock: Clock;
-  readonly #redrive: Pick<Redrive, 'id' | 'force'>;
+  readonly #redrive: RedriveHead;
   /** An `Authorization` in the place of the stored ones; null for none. */
   readonly #credential: string | null;
 
-  constructor(parts: RedriveRowParts, clock: Clock, redrive: Pick<Redrive, 'id' | 'force'>, credential: string | null) {
+  constructor(parts: RedriveRowParts, clock: Clock, redrive: RedriveHead, credential: string | null) {
     this.#parts = parts;
     this.#clock = clock;
     this.#redrive = redrive;
@@ -134,6 +129,13 @@ export class RedriveRows {
       taken.exchange = this.#exchangeOf(operation, this.#match(operation), false);
       outcome = await this.#enter(taken.exchange);
     }
+    const isDecided = this.#isDecided(operation) && couldNotLook(taken.exchange, outcome);
+    if (isDecided) {
+      // For this run the doubt is over; what is written down when nothing could be sent has it still.
+      const undoubted = { ...operation, state: 'dead', effect: 'none' } as const;
+      taken.exchange = this.#exchangeOf(undoubted, this.#match(operation), false);
+      outcome = await this.#enter(taken.exchange);
+    }
     const { exchange, precaution } = taken;
     const nowMs = this.#clock.wall();
     const answer = this.#answerOf(outcome);
@@ -146,7 +148,7 @@ export class RedriveRows {
       return later;
     }
     const answerId = idIn(answer, exchange.policy.answerId);
-    const ending = rowEnding(exchange, outcome, { operation, precaution, nowMs, answer, answerId });
+    const ending = rowEnding(exchange, outcome, { operation, precaution, isDecided, nowMs, answer, answerId });
     const change = { ...ending.change, ...this.#keyAfter(taken, ending, nowMs) };
     await this.#write(taken, change, { ...row, result: ending.result, detail: ending.detail, atMs: nowMs });
     return ending;
@@ -220,6 +222,12 @@ export class RedriveRows {
     return !this.#redrive.force && isOld && operationClass === 'create' && effect === 'none' && isDetectable(policy);
   }
 
+  /** Somebody named this very row, and says that it is to be sent although nothing can show whether it landed. */
+  #isDecided({ bodyKept }: Operation): boolean {
+    const { force, filter } = this.#redrive;
+    return force && filter.ids !== undefined && bodyKept;
+  }
+
   #exchangeOf(operation: Operation, match: EndpointMatch, precaution: boolean): Exchange {
     const { store, settings, newId, nameCredential } = this.#parts;
     const nowMs = this.#clock.now();
@@ -246,6 +254,10 @@ export class RedriveRows {
       const sentAtMs = operation.sentAtMs ?? sentMs;
       const sent = { state: 'redriving', updatedAtMs: sentMs, sentAtMs, effect: 'unknown', reason: ON_WIRE } as const;
       if (!(await store.change(operation.id, sent, ['redriving']))) throw new Error('the row is not ours any more');
+      // What has succeeded since it was taken: from here on nothing marks it any more.
+      if (!this.#redrive.force && (await store.get(operation.id))?.maybeSupersededBy !== null) {
+        throw new Error('it may be needless');
+      }
       exchange.beforeSend = null;
     };
     return exchange;
@@ -260,30 +272,6 @@ export class RedriveRows {
     return { status, headers, body: bytes };
   }
 }
-
-/** No recipe speaks of this request: there is nothing to see, and nothing of it was ever sent. */
-function couldNotLook({ looks, cancel }: Exchange, outcome: Outcome): boolean {
-  return outcome.kind === 'refused' && outcome.by === 'reconcile' && looks.length === 0 && !cancel.aborted;
-}
-
-/** Nothing was applied, and that is no fault of the row: an open breaker, no quota, too much in flight, a stop. */
-function laterOf({ cancel }: Exchange, outcome: Outcome, attempts: readonly AttemptRecord[]): RowLater | null {
-  const { verdict } = outcome;
-  if (verdict.class === 'throttled' && attempts.every(({ effect }) => effect === 'none')) {
-    return { why: `waits: ${verdict.reason}`, afterMs: laterMs(verdict.retryAfterMs ?? LATER_MOST_MS), aside: false };
-  }
-  if (verdict.class === 'ok' || attempts.length > 0) return null;
-  if (cancel.reason === 'shutdown') return { why: 'the process stops', afterMs: 0, aside: false };
-  if (outcome.kind !== 'refused' || outcome.retryAfterMs === null || outcome.by === 'deadline') return null;
-  return { why: `waits: ${verdict.reason}`, afterMs: laterMs(outcome.retryAfterMs), aside: false };
-}
-
-function laterMs(ms: number): number {
-  return Math.min(Math.max(ms, LATER_LEAST_MS), LATER_MOST_MS);
-}
-
-const LATER_LEAST_MS = 100;
-const LATER_MOST_MS = 60_000;
 
 function idIn(answer: StoredAnswer | null, path: readonly string[]): string | null {
   const bytes = answer?.body ?? null;

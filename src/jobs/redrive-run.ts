@@ -17,7 +17,8 @@ import type { QuotaStatus } from '../core/status.ts';
 import { StoreUnavailable } from '../core/store.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { RedriveEvents } from '../ops/redrive-events.ts';
-import { type ReadyRow, type RedriveRowParts, RedriveRows, type RowEnd, type RowLater } from './redrive-row.ts';
+import type { RowLater } from './redrive-later.ts';
+import { type ReadyRow, type RedriveRowParts, RedriveRows, type RowEnd } from './redrive-row.ts';
 
 /** What a run is made of. */
 export interface RedriveRunParts extends RedriveRowParts {

@@ -6,6 +6,7 @@
  */
 
 import type { DeadFilter } from '../core/dead-letters.ts';
+import { isDetectable } from '../core/recovery.ts';
 import {
   askedAtMs,
   countRows,
@@ -218,7 +219,9 @@ export class Redrives {
     for (const filter of partsOf(meaning(order.filter))) {
       for (let cursor: number | null = null; ; ) {
         const page = await store.listDead(filter, cursor, PAGE);
-        plan = countRows(plan, page.letters, rules);
+        plan = countRows(plan, page.letters, rules, ({ method, target }) =>
+          isDetectable(settings().match(method, target.split('?')[0] as string).policy),
+        );
         for (const letter of page.letters) {
           rows.push({ id: letter.id, askedAtMs: askedAtMs(letter) });
           tokens.add(letter.credentialRef);

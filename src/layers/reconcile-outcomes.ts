@@ -2,6 +2,8 @@
 
 import type { Exchange } from '../core/exchange.ts';
 import { type Answered, type Outcome, type Refused, streamOf } from '../core/outcome.ts';
+import type { ProbeRecipe } from '../core/policy.ts';
+import { UNDETECTABLE } from '../core/reconcile.ts';
 import { OK } from '../core/verdict.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -54,14 +56,19 @@ export function withoutStream(outcome: Outcome): Outcome {
   return { kind: 'failed', failure: 'truncated', sent: 'yes', detail, verdict: outcome.verdict };
 }
 
-/** Nothing was sent in this run, and an earlier one is still in doubt. */
-export function unknown(): Refused {
+/** Nothing was sent in this run, and an earlier one is still in doubt. `recipe` null: no entry of the map can show it. */
+export function unknown({ recipe }: { readonly recipe: ProbeRecipe | null }): Refused {
   return {
     kind: 'refused',
     by: 'reconcile',
     code: 'holdfast_outcome_unknown',
-    message: 'An earlier sending of this create may have been applied, and it was not found yet. Nothing was sent now.',
+    message: `An earlier sending of this create may have been applied, and ${recipe === null ? 'nothing can show it' : 'it was not found yet'}. Nothing was sent now.`,
     retryAfterMs: null,
-    verdict: { ...OK, class: 'transient', reason: 'outcome_unknown', effect: 'unknown' },
+    verdict: {
+      ...OK,
+      class: 'transient',
+      reason: recipe === null ? UNDETECTABLE : 'outcome_unknown',
+      effect: 'unknown',
+    },
   };
 }

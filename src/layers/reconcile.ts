@@ -138,7 +138,7 @@ class LostCreate {
         // Nobody is there to send it for: its caller's next try is the first one, unless the stamp would be another.
         return withoutEffect(exchange, outcome);
       }
-      if (!isSafe || !this.#canSend()) return outcome ?? unknown();
+      if (!isSafe || !this.#canSend()) return outcome ?? unknown(found);
       resent = true;
       exchange.withheld = null;
       outcome = await this.#inner(exchange);
