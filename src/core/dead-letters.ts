@@ -84,7 +84,9 @@ export interface Success {
   /** Null when nothing tells its object apart. */
   readonly naturalKey: string | null;
   readonly identity: string;
-  /** Epoch ms of its first send or, of an idempotent write, of its wish: what died later is not superseded by natural key. */
+  /** The same two without the scope, for rows whose credential was refused; null for none. */
+  readonly anyScope: { readonly naturalKey: string | null; readonly identity: string | null };
+  /** Epoch ms of its first send or, of an idempotent write, of its wish: what died later is newer, and is not superseded but by an edited form. */
   readonly sentAtMs: number;
   /** Epoch ms. */
   readonly nowMs: number;
@@ -120,8 +122,10 @@ export interface DeadLetterStore {
    */
   keepDead(operation: Operation): Promise<string>;
   /**
-   * One success supersedes at most one row: that of its key, else the oldest of its natural key. Then it marks the others of
-   * its natural key; else an equal one.
+   * One success supersedes at most one row: that of which it is the edited form (and what that was made of), else that of its
+   * key, else the oldest of its natural key. Then it marks the others of its natural key; else an equal one. What is
+   * being redriven counts until it is on the wire. A row that dies or is made marks the one of which it is the edited form and
+   * what died before under its key; discarded or deleted while `dead`, it takes these marks back.
    */
   supersede(success: Success): Promise<Superseded>;
   /** Newest first, from `cursor` on (null: the newest), at most `limit`. */

@@ -20,6 +20,8 @@ export interface Fate {
   readonly reason: DeadReason;
   readonly cause: { readonly id: string; readonly label: string };
   readonly naturalKey: string | null;
+  /** Null: as it is. */
+  readonly identity: string | null;
   readonly resource: string | null;
   readonly configHash: string;
   /** The row says so already; otherwise whoever writes the ending of the operation adds it (`fateChange`). */

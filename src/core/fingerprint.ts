@@ -72,6 +72,9 @@ export async function bodyHashes(body: RequestBody, meant: boolean): Promise<Bod
   return { exact, meant: exact };
 }
 
+/** In the place of a scope: names that are the same with every credential. */
+export const NO_SCOPE = '';
+
 /** What a hold compares: scope, method, target, and the body byte for byte. */
 export function identityOf(
   namesKey: KeyObject,

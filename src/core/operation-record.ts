@@ -196,6 +196,7 @@ export function fateChange(fate: Fate, nowMs: number): Omit<OperationChange, 'st
     causeId: fate.cause.id,
     causeLabel: fate.cause.label,
     naturalKey: fate.naturalKey,
+    ...(fate.identity === null ? {} : { identity: fate.identity }),
     resource: fate.resource,
     configHash: fate.configHash,
   };

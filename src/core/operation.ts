@@ -79,7 +79,7 @@ export interface Operation {
   readonly keyHash: string | null;
   /** What a second request under the same key must equal (semantics §6). */
   readonly fingerprint: string | null;
-  /** Hash of scope, method, target and body as the caller sent it: what a hold compares. */
+  /** Hash of scope (of none, once its credential was refused), method, target and body as sent: what a hold compares. */
   readonly identity: string;
   /** `Holdfast-Context`. */
   readonly context: Readonly<Record<string, string>> | null;
@@ -111,7 +111,7 @@ export interface Operation {
   readonly resource: string | null;
   /** The operation whose success made this one needless; null for none. */
   readonly supersededBy: string | null;
-  /** An equal create that succeeded later; null for none. */
+  /** What may have made this one needless: an equal call that succeeded later, or a newer form of it. Null for none. */
   readonly maybeSupersededBy: string | null;
   /** The redrive that runs it, or ran it last; null for none. */
   readonly redriveId: string | null;
@@ -140,6 +140,7 @@ export interface OperationChange
     Pick<
       Operation,
       | 'keyHash'
+      | 'identity'
       | 'effect'
       | 'reason'
       | 'deadReason'

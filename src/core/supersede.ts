@@ -9,7 +9,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import type { DeadCount } from './dead-letters.ts';
-import type { Exchange } from './exchange.ts';
+import type { AttemptRecord, Exchange } from './exchange.ts';
 import { nameOf } from './fingerprint.ts';
 import type { OperationState } from './operation.ts';
 
@@ -31,7 +31,7 @@ export interface NaturalFacts {
 /** The natural key, 64 hex digits; null for a create that nothing tells apart. */
 export function naturalKeyOf(
   namesKey: KeyObject,
-  { scope, policy, target }: Exchange,
+  { scope, policy, target }: Pick<Exchange, 'scope' | 'policy' | 'target'>,
   facts: NaturalFacts,
 ): string | null {
   const { operationClass, guarded, mapped, document, identity } = facts;
@@ -42,6 +42,15 @@ export function naturalKeyOf(
   else if (operationClass === 'create' || !isNamedByPath) return natural(namesKey, [...parts, 'equal', identity]);
   if (operationClass === 'idempotent') parts.push(document === null ? identity : shapeOf(document, SHAPE_DEPTH));
   return natural(namesKey, parts);
+}
+
+/**
+ * The credential was refused, for what it is or for what it may do: the caller comes again with another, which is another
+ * scope. Whether that is the same workspace nobody here knows, so such a row is found without its scope, and only marked.
+ */
+export function isCredentialRefused(attempts: readonly Pick<AttemptRecord, 'status'>[]): boolean {
+  const status = attempts.at(-1)?.status;
+  return status === 401 || status === 403;
 }
 
 /** A value that names something. */

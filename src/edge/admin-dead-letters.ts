@@ -2,6 +2,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { OPEN_DEAD_STATES } from '../core/dead-letters.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Store } from '../core/store.ts';
@@ -112,7 +113,7 @@ function changingRoutes({ store, clock, events, settings, newId, namesKey }: Dea
     route({
       method: 'PATCH',
       path: '/api/dead-letters/{id}',
-      does: 'Makes an edited form of a dead letter, a row of its own with the original as its parent.',
+      does: 'Makes an edited form of a dead letter, a row of its own with the original as its parent, which is passed by from then on.',
       query: null,
       body: editSchema,
       answers: { status: 201, says: 'The new dead letter' },
@@ -120,6 +121,7 @@ function changingRoutes({ store, clock, events, settings, newId, namesKey }: Dea
       handle: async ({ params, body }) => {
         const original = await deadLetterOf(store, params['id']);
         if (original.state === 'redriving' || original.state === 'sent') throw busy(original);
+        await refuseSecond(store, original);
         const { match } = settings();
         const edited = await editedOperation(original, body, { id: newId(), nowMs: clock.wall(), namesKey, match });
         await store.insert(edited);
@@ -185,6 +187,13 @@ export async function deadLetterOf(store: Store, id: string | undefined): Promis
     throw new ApiRefusal(404, 'There is no dead letter with this id; retention may have taken it.');
   }
   return operation;
+}
+
+/** Two edited forms of one call would both be sent. */
+async function refuseSecond(store: Store, { id, maybeSupersededBy }: Operation): Promise<void> {
+  const edited = maybeSupersededBy === null ? null : await store.get(maybeSupersededBy);
+  if (edited?.parent !== id || !OPEN_DEAD_STATES.includes(edited.state)) return;
+  throw new ApiRefusal(409, `Dead letter ${id} has an edited form: edit or discard ${edited.id}. Nothing was changed.`);
 }
 
 function busy({ id, state }: Operation): ApiRefusal {

@@ -1,17 +1,19 @@
 /**
- * An edited dead letter: a row of its own below the original, which stays as it is. What was JSON must stay JSON, because
+ * An edited dead letter: a row of its own below the original, which stays and is passed by for as long as there
+ * is one (`DeadLetterStore.supersede`). What was JSON must stay JSON, because
  * an edit that breaks it would be refused again, and by the upstream. Credentials are no part of an edit.
  */
 
 import { hash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { identityOf } from '../core/fingerprint.ts';
+import { identityOf, NO_SCOPE } from '../core/fingerprint.ts';
 import { HOP_BY_HOP } from '../core/hop-by-hop.ts';
 import { type Operation, SECRET_FIELDS } from '../core/operation.ts';
 import type { EndpointPolicy } from '../core/policy.ts';
 import { type RawHeaders, withoutHeaders } from '../core/raw-headers.ts';
 import { resourceOf } from '../core/resource.ts';
 import type { EndpointMatch } from '../core/settings.ts';
+import { isCredentialRefused } from '../core/supersede.ts';
 import type { OperationClass } from '../core/verdict.ts';
 import { ApiRefusal } from './admin-route.ts';
 import { isJson } from './dead-letter-view.ts';
@@ -77,6 +79,7 @@ export async function editedOperation(
   const { policy } = facts.match(original.method, target.split('?')[0] as string);
   const inDoubt = original.effect !== 'none';
   const { scope, method, credentialRef } = original;
+  const identityScope = isCredentialRefused(original.attempts) ? NO_SCOPE : scope;
   const headers = changesBody ? withoutHeaders(original.headers, NEW_BODY) : original.headers;
   return {
     ...original,
@@ -94,7 +97,7 @@ export async function editedOperation(
     keyHash: null,
     fingerprint: null,
     // An equal call marks this row.
-    identity: identityOf(facts.namesKey, { scope, method, target }, { exact: hashOf(body) }),
+    identity: identityOf(facts.namesKey, { scope: identityScope, method, target }, { exact: hashOf(body) }),
     naturalKey: null,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,

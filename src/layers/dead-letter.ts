@@ -9,16 +9,17 @@
 import type { KeyObject } from 'node:crypto';
 import { causeFacts, causeGroup } from '../core/cause-group.ts';
 import { deadReason } from '../core/dead-letter.ts';
+import type { Success } from '../core/dead-letters.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Fate, RunNames } from '../core/fate.ts';
-import { bodyHashes, identityOf, smallBodyHashes } from '../core/fingerprint.ts';
+import { bodyHashes, identityOf, NO_SCOPE, smallBodyHashes } from '../core/fingerprint.ts';
 import { deadOperationOf, endingOf } from '../core/operation-record.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { goesOn } from '../core/queue.ts';
 import { resourceOf } from '../core/resource.ts';
 import type { Layer } from '../core/service.ts';
 import type { Store } from '../core/store.ts';
-import { type DeadTally, naturalKeyOf } from '../core/supersede.ts';
+import { type DeadTally, isCredentialRefused, naturalKeyOf } from '../core/supersede.ts';
 import type { Clock } from '../ops/clock.ts';
 import type { Events } from '../ops/events.ts';
 import { jsonOf, operationClassOf } from './operation-class.ts';
@@ -51,7 +52,8 @@ function ended(parts: DeadLetterParts, exchange: Exchange, outcome: Outcome): Ou
     return { ...outcome, settled: outcome.settled.then((last) => ended(parts, exchange, last)) };
   }
   if (outcome.verdict.class === 'ok') {
-    if (parts.dead.mayHave(exchange.policy.name)) void supersede(parts, exchange);
+    if (exchange.operation?.isDead === true || parts.dead.mayHave(exchange.policy.name))
+      void supersede(parts, exchange);
     return outcome;
   }
   // What the queue tries again is not lost yet.
@@ -80,11 +82,14 @@ async function keep(
   const cause = causeGroup(causeFacts(policy.name, exchange.attempts, outcome));
   try {
     const names = await namesOf(parts, exchange);
+    const anyScope =
+      reason === 'permanent' && isCredentialRefused(exchange.attempts) ? await anyScopeOf(parts, exchange) : null;
     const fate: Fate = {
       id: operation?.id ?? parts.newId(),
       reason,
       cause,
-      naturalKey: await naturalKey(parts, exchange, names),
+      naturalKey: anyScope === null ? await naturalKey(parts, exchange, names.identity) : anyScope.naturalKey,
+      identity: anyScope?.identity ?? null,
       resource: resourceOf(exchange),
       configHash: parts.configHash(),
       stored: operation?.recorded !== true,
@@ -118,8 +123,9 @@ async function supersede(parts: DeadLetterParts, exchange: Exchange): Promise<vo
       scope,
       endpoint: policy.name,
       keyHash: names.keyHash,
-      naturalKey: await naturalKey(parts, exchange, names),
+      naturalKey: await naturalKey(parts, exchange, names.identity),
       identity: names.identity,
+      anyScope: await anyScopeOf(parts, exchange),
       sentAtMs: await wantedSinceMs(exchange, parts.clock),
       nowMs,
     });
@@ -148,16 +154,26 @@ async function namesOf({ namesKey }: DeadLetterParts, exchange: Exchange): Promi
   return { keyHash: null, fingerprint: null, identity: identityOf(namesKey, exchange, hashes) };
 }
 
+/** The names that an equal call with another credential has, too; none when the body is not known. */
+async function anyScopeOf(parts: DeadLetterParts, exchange: Exchange): Promise<Success['anyScope']> {
+  const { body, method, target } = exchange;
+  if (body.kind === 'stream') return { naturalKey: null, identity: null };
+  const hashes = smallBodyHashes(body, false) ?? (await bodyHashes(body, false));
+  const identity = identityOf(parts.namesKey, { scope: NO_SCOPE, method, target }, hashes);
+  return { naturalKey: await naturalKey(parts, exchange, identity, NO_SCOPE), identity };
+}
+
 async function naturalKey(
   { namesKey }: DeadLetterParts,
   exchange: Exchange,
-  { identity }: RunNames,
+  identity: string,
+  scope = exchange.scope,
 ): Promise<string | null> {
-  const { policy } = exchange;
+  const { policy, target } = exchange;
   const operationClass = await operationClassOf(exchange);
   if (operationClass === 'read' || (operationClass === 'create' && policy.guardedBy === null)) return null;
   const document = jsonOf(exchange.body);
   const guarded = policy.guardedBy !== null && (await policy.guardedBy.holds(document));
   const mapped = policy.naturalKey === null ? undefined : await policy.naturalKey.evaluate(document);
-  return naturalKeyOf(namesKey, exchange, { operationClass, guarded, mapped, document, identity });
+  return naturalKeyOf(namesKey, { scope, policy, target }, { operationClass, guarded, mapped, document, identity });
 }

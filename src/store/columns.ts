@@ -100,6 +100,7 @@ export const CHANGED: Readonly<Record<Exclude<keyof OperationChange, 'answer' | 
   state: 'state',
   updatedAtMs: 'updated_at_ms',
   keyHash: 'key_hash',
+  identity: 'identity',
   effect: 'effect',
   reason: 'reason',
   deadReason: 'dead_reason',

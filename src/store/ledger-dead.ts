@@ -14,7 +14,7 @@ import { headOf, partOf } from './dead-rows.ts';
 import { type Ledger, WHOLE } from './ledger.ts';
 import type { DeadGroupPart, GroupSums, KeptFacts, OperationText, Slice } from './protocol.ts';
 import type { Statements } from './statements.ts';
-import { supersede } from './supersede.ts';
+import { giveBack, supersede } from './supersede.ts';
 
 /** One request looks at so many index entries, or decrypts so many rows: 1 to 2 ms, and other batches come between. */
 const SLICE_ROWS = 2000;
@@ -164,6 +164,7 @@ export class DeadLedger {
     for (const n of ns) {
       const row = this.#statements.run(`SELECT id FROM operations WHERE n = ? AND ${DELETABLE}`).get(n);
       if (row === undefined) continue;
+      giveBack(this.#statements, n);
       this.#ledger.removeRow(n);
       removed.push(row['id'] as string);
     }

@@ -6,6 +6,7 @@ import type { AnswerHead, ChangeText, OperationText } from './protocol.ts';
 import { QUEUED } from './queue-schema.ts';
 import type { Sealer } from './seal.ts';
 import type { Statements } from './statements.ts';
+import { giveBack, markReplaced } from './supersede.ts';
 
 /** Selects what `whole` reads. */
 export const WHOLE = `
@@ -51,7 +52,9 @@ export class Ledger {
         text.credential === null ? null : this.#sealer.seal(id, 'credential', text.credential),
       );
     if (text.answer !== null) this.#putAnswer(Number(n), id, text.answer, answerBody);
-    if (text.values[DEAD_REASON] !== null) this.#weigh(Number(n));
+    if (text.values[DEAD_REASON] === null) return;
+    this.#weigh(Number(n));
+    markReplaced(this.#statements, Number(n));
   }
 
   /** Like `insert`, only the first writing statement can find a key taken. `head` false leaves the answer. */
@@ -67,6 +70,7 @@ export class Ledger {
     const state = row['state'] as OperationState;
     if (!TRANSITIONS[state].includes(change.state) || (from !== null && !from.includes(state))) return false;
     const n = row['n'] as number;
+    if (change.state === 'discarded') giveBack(this.#statements, n);
     const { attempts, ...set } = change;
     const columns = Object.keys(set).map((name) => CHANGED[name as keyof typeof CHANGED]);
     const values = Object.values(set).map((value) => (typeof value === 'boolean' ? Number(value) : value));
@@ -82,6 +86,7 @@ export class Ledger {
     if (head === null) this.#statements.run('DELETE FROM answers WHERE n = ?').run(n);
     else if (head !== false) this.#putAnswer(n, id, head, answerBody);
     if (typeof change.deadReason === 'string') this.#weigh(n);
+    if (change.state === 'dead') markReplaced(this.#statements, n);
     return true;
   }
 

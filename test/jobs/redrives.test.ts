@@ -149,6 +149,27 @@ describe('§9: the rows of a redrive', () => {
     expect((await redrives.get(id))?.counts).toMatchObject({ succeeded: 1, superseded: 1 });
   });
 
+  it.each(['superseded', 'marked'])('one that a success has %s since it was taken is not sent', async (how) => {
+    const names = how === 'marked' ? { identity: 'same' } : { naturalKey: 'n', operationClass: 'idempotent' as const };
+    const { store, inner, redrives, start } = await rig([dead({ id: 'a', ...names })]);
+    const id = await start();
+    await until(() => inner.calls.length === 1);
+    const { endpoint, scope } = (await store.get('a')) as Operation;
+    const nowMs = Date.now();
+    const success = { id: 'later', endpoint, scope, keyHash: null, sentAtMs: nowMs, nowMs };
+    const anyScope = { naturalKey: null, identity: null };
+    await store.supersede({ ...success, naturalKey: 'n', identity: 'same', anyScope });
+    await expect(inner.last.exchange.beforeSend?.()).rejects.toThrow();
+    const verdict = refusedVerdict('store_unavailable', 100);
+    const refusal = { kind: 'refused', by: 'proxy', code: 'holdfast_store_unavailable', message: '' } as const;
+    inner.last.answer({ ...refusal, retryAfterMs: 100, verdict });
+    await until(async () => (await redrives.get(id))?.state === 'done');
+    expect((await redrives.get(id))?.counts).toMatchObject({ superseded: 1 });
+    expect(inner.calls).toHaveLength(1);
+    const { state, reason } = (await store.get('a')) as Operation;
+    expect([state, reason]).toEqual([how === 'marked' ? 'dead' : 'superseded', 'status_503']);
+  });
+
   it('what customers would see late is looked for and not sent, unless it is forced', async () => {
     const atMs = Date.now() - 2 * 86_400_000;
     const late = { method: 'POST', target: '/messages', endpoint: 'POST /messages', createdAtMs: atMs } as const;

@@ -25,10 +25,14 @@ const success = (given: Partial<Success> = {}): Success => ({
   keyHash: null,
   naturalKey: null,
   identity: 'another',
+  anyScope: { naturalKey: null, identity: null },
   sentAtMs: NOW_MS + 1,
   nowMs: NOW_MS + 5,
   ...given,
 });
+
+const marksOf = (opened: Store, ...rows: string[]): Promise<unknown[]> =>
+  Promise.all(rows.map(async (id) => (await opened.get(id))?.maybeSupersededBy));
 
 const LOOSE: DeadLimits = { beforeMs: 0, maxEntries: 1000, maxBytes: 1e9 };
 
@@ -185,6 +189,74 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
       expect(await opened.get('a')).toMatchObject({ state: 'dead', maybeSupersededBy: 'later' });
       expect(await opened.supersede(success({ identity: 'same' }))).toEqual({ superseded: null, maybe: 'b' });
       expect(await opened.supersede(success({ identity: 'same' }))).toEqual(NOTHING);
+    });
+
+    it('§9: an equal success with another credential marks a row whose credential was refused, and no other', async () => {
+      const opened = await store(
+        dead({ id: 'a', scope: 'scope-b', identity: 'same' }),
+        dead({ id: 'b', scope: 'scope-b', identity: 'any' }),
+      );
+      const given = { identity: 'same', anyScope: { naturalKey: null, identity: 'any' } };
+      expect(await opened.supersede(success(given))).toEqual({ superseded: null, maybe: 'b' });
+      expect(await opened.get('b')).toMatchObject({ state: 'dead', maybeSupersededBy: 'later' });
+      expect(await opened.supersede(success(given))).toEqual(NOTHING);
+    });
+
+    it('§9: by a natural key without scope the own scope is superseded, and the others are marked', async () => {
+      const rows = ['scope-b', 'scope-a', 'scope-c'].map((scope) => dead({ id: scope, scope, naturalKey: 'any' }));
+      const opened = await store(...rows);
+      const given = { naturalKey: 'n', anyScope: { naturalKey: 'any', identity: null } };
+      expect(await opened.supersede(success(given))).toEqual({ superseded: 'scope-a', maybe: null });
+      const marks = ['scope-b', 'scope-c'].map(async (id) => (await opened.get(id))?.maybeSupersededBy);
+      expect(await Promise.all(marks)).toEqual(['later', 'later']);
+    });
+
+    it('§9: an equal idempotent write that was asked for later is not marked: another one may stand between', async () => {
+      const later = { operationClass: 'idempotent', identity: 'same', deadAtMs: NOW_MS + 9 } as const;
+      const opened = await store(dead({ id: 'a', ...later }));
+      expect(await opened.supersede(success({ identity: 'same' }))).toEqual(NOTHING);
+      expect(await opened.supersede(success({ identity: 'same', sentAtMs: NOW_MS + 9 }))).toMatchObject({ maybe: 'a' });
+    });
+
+    it('§9: what a redrive has taken is superseded as long as nothing of it is on the wire', async () => {
+      const opened = await store(dead({ id: 'a', naturalKey: 'n' }), dead({ id: 'b', naturalKey: 'n' }));
+      const taken = { state: 'redriving', updatedAtMs: NOW_MS } as const;
+      await opened.change('a', { ...taken, reason: 'sent' });
+      await opened.change('b', taken);
+      expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual({ superseded: 'b', maybe: null });
+      expect(await opened.get('a')).toMatchObject({ state: 'redriving', maybeSupersededBy: null });
+    });
+
+    it('§9: an edited form marks what it was made of, and its success supersedes that, and what that was made of', async () => {
+      const opened = await store(dead({ id: 'a' }), dead({ id: 'b', parent: 'a' }), dead({ id: 'c', parent: 'b' }));
+      expect(await marksOf(opened, 'a', 'b', 'c')).toEqual(['b', 'c', null]);
+      expect(await opened.supersede(success({ id: 'c' }))).toEqual({ superseded: 'b', maybe: null });
+      expect(await opened.get('a')).toMatchObject({ state: 'superseded', supersededBy: 'c' });
+    });
+
+    it('§9: an edited form that is let go before it came home gives its original back; one in doubt does not', async () => {
+      const opened = await store(dead({ id: 'a' }), dead({ id: 'b', parent: 'a' }), dead({ id: 'c', parent: 'b' }));
+      await opened.change('b', { state: 'discarded', updatedAtMs: 1 });
+      expect(await marksOf(opened, 'a')).toEqual(['c']);
+      const purged = await store(dead({ id: 'a' }), dead({ id: 'b', parent: 'a' }), dead({ id: 'c' }));
+      await purged.insert(dead({ id: 'd', parent: 'c' }));
+      await purged.change('d', { state: 'redriving', updatedAtMs: 1 });
+      await purged.change('d', { state: 'unknown', updatedAtMs: 1 });
+      expect(await purged.purgeDead({ ids: ['b', 'd'] })).toBe(2);
+      expect(await marksOf(purged, 'a', 'c')).toEqual([null, 'd']);
+    });
+
+    it('§9: of the dead letters of one key the newest stands for all, as long as it is there', async () => {
+      const rows = ['a', 'b', 'c'].map((id) => dead({ id, formerKeyHash: 'k' }));
+      const opened = await store(dead({ id: 'other', formerKeyHash: 'k', scope: 'scope-b' }), ...rows);
+      expect(await marksOf(opened, 'other', 'a', 'b', 'c')).toEqual([null, 'b', 'c', null]);
+      await opened.change('c', { state: 'discarded', updatedAtMs: 1 });
+      expect(await marksOf(opened, 'a', 'b')).toEqual(['b', null]);
+      // An older one that was sent all the same says nothing of the newer.
+      await opened.change('a', { state: 'redriving', updatedAtMs: 1, reason: 'sent' });
+      expect(await opened.supersede(success({ id: 'a', keyHash: 'k', sentAtMs: NOW_MS - 1 }))).toEqual(NOTHING);
+      await opened.change('a', { state: 'dead', updatedAtMs: 1 });
+      expect(await marksOf(opened, 'a', 'b')).toEqual(['b', null]);
     });
 
     it('§9: purges what matches, but nothing that runs', async () => {

@@ -32,22 +32,57 @@ export function rankOf({ state, deadReason }: Operation): number {
 /** The row that a success makes needless, and an equal one that it marks. */
 export function supersededIn(
   rows: readonly Operation[],
-  { id, scope, endpoint, keyHash, naturalKey, identity, sentAtMs }: Success,
+  { id, scope, endpoint, keyHash, naturalKey, identity, anyScope, sentAtMs }: Success,
 ): { needless: Operation | undefined; older: readonly Operation[]; equal: Operation | undefined } {
-  const dead = rows.filter((row) => row.deadReason !== null && row.scope === scope && row.id !== id);
-  const open = dead.filter(({ state }) => state === 'dead' || state === 'unknown');
-  const byKey = dead.find((row) => row.state === 'dead' && keyHash !== null && row.formerKeyHash === keyHash);
-  const ofNature = open.filter(
+  const dead = rows.filter((row) => row.deadReason !== null && row.id !== id);
+  const open = dead.filter(isOpenDead);
+  const isOlder = (row: Operation): boolean => (row.deadAtMs ?? Infinity) <= sentAtMs;
+  const edited = rows.find((row) => row.id === id)?.parent ?? null;
+  const original = open.find((row) => row.id === edited);
+  const byKey = dead.find(
     (row) =>
-      naturalKey !== null &&
-      row.naturalKey === naturalKey &&
-      row.endpoint === endpoint &&
-      (row.deadAtMs ?? Infinity) <= sentAtMs,
+      row.state === 'dead' && row.scope === scope && keyHash !== null && row.formerKeyHash === keyHash && isOlder(row),
   );
-  const equal = open.find((row) => row.identity === identity && row.maybeSupersededBy === null);
-  const needless = byKey ?? ofNature[0];
+  const keys = [naturalKey, anyScope.naturalKey].filter((key) => key !== null);
+  const ofNature = open.filter(
+    (row) => keys.some((key) => key === row.naturalKey) && row.endpoint === endpoint && isOlder(row),
+  );
+  const equal = open.find(
+    (row) =>
+      ((row.identity === identity && row.scope === scope) || row.identity === anyScope.identity) &&
+      (row.operationClass !== 'idempotent' || isOlder(row)) &&
+      row.maybeSupersededBy === null,
+  );
+  const needless = original ?? byKey ?? ofNature.find((row) => row.scope === scope);
   const older = ofNature.filter((row) => row !== needless && row.maybeSupersededBy === null);
   return { needless, older, equal };
+}
+
+/** What the row was made of that an edited form has made needless, and that in turn. */
+export function originalsOf(rows: readonly Operation[], { id }: Success, needless: Operation): Operation[] {
+  if (rows.find((row) => row.id === id)?.parent !== needless.id) return [];
+  const original = rows.find((row) => row.id === needless.parent && isOpenDead(row));
+  return original === undefined ? [] : [original];
+}
+
+/** Nothing of it is on the wire. */
+function isOpenDead({ deadReason, state, reason }: Operation): boolean {
+  return (
+    deadReason !== null && (state === 'dead' || state === 'unknown' || (state === 'redriving' && reason !== 'sent'))
+  );
+}
+
+/** What a dead letter stands in the place of. */
+export function replacedBy(rows: readonly Operation[], { id, parent, formerKeyHash, scope }: Operation): Operation[] {
+  const before = rows.slice(
+    0,
+    rows.findIndex((row) => row.id === id),
+  );
+  return before.filter(
+    (row) =>
+      isOpenDead(row) &&
+      (row.id === parent || (formerKeyHash !== null && row.formerKeyHash === formerKeyHash && row.scope === scope)),
+  );
 }
 
 /** As lists show it. */

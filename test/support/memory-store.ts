@@ -20,7 +20,17 @@ import {
   StoreUnavailable,
 } from '../../src/core/store.ts';
 import { groupsOfParts } from '../../src/store/dead-groups.ts';
-import { headOfDead, isDeletable, isMeant, partOfDead, rankOf, samplesOf, supersededIn } from './memory-dead.ts';
+import {
+  headOfDead,
+  isDeletable,
+  isMeant,
+  originalsOf,
+  partOfDead,
+  rankOf,
+  replacedBy,
+  samplesOf,
+  supersededIn,
+} from './memory-dead.ts';
 import { depthOf, duePartOf, standsBefore } from './memory-queue.ts';
 
 const OPEN_STATES: ReadonlySet<OperationState> = new Set(['reserved', 'sent', 'unknown']);
@@ -51,6 +61,7 @@ export class MemoryStore implements Store {
     return this.#next(() => {
       if (this.#rows.has(row.id) || this.#keyTaken(row.scope, row.keyHash, row.id)) throw new OperationExists(row.id);
       this.#rows.set(row.id, row);
+      this.#markReplaced(row.id);
       this.writes.push(`insert ${row.id} ${row.state}`);
     });
   }
@@ -62,7 +73,9 @@ export class MemoryStore implements Store {
       if (row === undefined || !TRANSITIONS[row.state].includes(given.state)) return false;
       if (from !== undefined && !from.includes(row.state)) return false;
       if (this.#keyTaken(row.scope, given.keyHash ?? null, id)) throw new OperationExists(id);
+      if (given.state === 'discarded') this.#giveBack(row);
       this.#rows.set(id, { ...row, ...given, attempts: [...row.attempts, ...(given.attempts ?? [])] });
+      if (given.state === 'dead') this.#markReplaced(id);
       this.writes.push(`change ${id} ${given.state}`);
       return true;
     });
@@ -152,9 +165,31 @@ export class MemoryStore implements Store {
       }
       if (this.#rows.has(row.id)) throw new OperationExists(row.id);
       this.#rows.set(row.id, row);
+      this.#markReplaced(row.id);
       this.writes.push(`insert ${row.id} ${row.state}`);
       return row.id;
     });
+  }
+
+  #markReplaced(id: string): void {
+    const row = this.#rows.get(id);
+    if (row?.state !== 'dead' || row.deadReason === null) return;
+    for (const each of replacedBy(this.rows(), row)) {
+      if (each.maybeSupersededBy === null) this.#rows.set(each.id, { ...each, maybeSupersededBy: id });
+    }
+  }
+
+  #giveBack(row: Operation): void {
+    if (row.state !== 'dead') return;
+    for (const each of replacedBy(this.rows(), row)) {
+      if (each.maybeSupersededBy !== row.id) continue;
+      this.#rows.set(each.id, { ...each, maybeSupersededBy: row.maybeSupersededBy });
+    }
+  }
+
+  #delete(row: Operation): void {
+    this.#giveBack(this.#rows.get(row.id) ?? row);
+    this.#rows.delete(row.id);
   }
 
   #newestEqual(row: Operation): Operation | undefined {
@@ -173,11 +208,14 @@ export class MemoryStore implements Store {
     return this.#next(() => {
       const { id, nowMs } = success;
       const { needless, older, equal } = supersededIn(this.rows(), success);
+      for (const row of older) this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
       if (needless !== undefined) {
-        for (const row of older) this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
-        this.#rows.set(needless.id, { ...needless, state: 'superseded', supersededBy: id, updatedAtMs: nowMs });
+        for (const row of [needless, ...originalsOf(this.rows(), success, needless)]) {
+          this.#rows.set(row.id, { ...row, state: 'superseded', supersededBy: id, updatedAtMs: nowMs });
+        }
         return { superseded: needless.id, maybe: null };
       }
+      if (older[0] !== undefined) return { superseded: null, maybe: older[0].id };
       if (equal === undefined) return { superseded: null, maybe: null };
       this.#rows.set(equal.id, { ...equal, maybeSupersededBy: id, updatedAtMs: nowMs });
       return { superseded: null, maybe: equal.id };
@@ -218,7 +256,7 @@ export class MemoryStore implements Store {
   purgeDead(filter: DeadFilter): Promise<number> {
     return this.#next(() => {
       const rows = this.rows().filter((row) => isDeletable(row) && isMeant(row, filter));
-      for (const { id } of rows) this.#rows.delete(id);
+      for (const row of rows) this.#delete(row);
       return rows.length;
     });
   }
@@ -240,7 +278,7 @@ export class MemoryStore implements Store {
   evict(ids: readonly string[]): Promise<number> {
     return this.#next(() => {
       const rows = this.rows().filter((row) => isDeletable(row) && ids.includes(row.id));
-      for (const { id } of rows) this.#rows.delete(id);
+      for (const row of rows) this.#delete(row);
       return rows.length;
     });
   }
