@@ -60,7 +60,12 @@ function letterColumns(paint: Paint): Column<Json>[] {
   const nowMs = systemClock.wall();
   return [
     { head: 'ID', of: ({ id }) => id },
-    { head: 'STATE', of: ({ state }) => state, paint: (text) => paintState(text, paint) },
+    {
+      head: 'STATE',
+      of: ({ state, maybe_superseded_by: by }) =>
+        state === 'superseded' || by === null ? state : `${state}, maybe superseded`,
+      paint: (text) => paintState(text, paint),
+    },
     { head: 'REASON', of: ({ reason }) => reason },
     { head: 'AGE', of: ({ dead_at }) => ageOf(dead_at, nowMs), right: true },
     { head: 'CALLS', of: ({ count: calls }) => String(calls), right: true },

@@ -110,6 +110,8 @@ function tellPlan({ io }: DlqRun, plan: Json): void {
   write(
     `${count(plan.rows, 'row')} meant, ${plan.run} to run: ${count(plan.creates, 'create')}, ${plan.unknown} unknown (looked for first)`,
   );
+  if (plan.undetectable > 0)
+    write(`nothing can show whether ${plan.undetectable} of the unknown landed: sent only with --force and their ids`);
   const passed = (['superseded', 'expired', 'skipped'] as const).filter((why) => plan[why] > 0);
   if (passed.length > 0)
     write(

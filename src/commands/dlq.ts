@@ -53,7 +53,7 @@ function changingCommands(dlq: Command, run: Run): void {
     .option('--dry-run', 'only say what would be done')
     .option('--velocity <share>', 'share of the quota, above 0 and at most 1: 0.1 is a tenth (redrive.velocity)')
     .option('--canary <rows>', 'rows that go first, one at a time; when they are well the others follow; default 5')
-    .option('--force', 'run what is superseded or expired, too')
+    .option('--force', 'run what is superseded or expired, too; with ids what nothing can show')
     .option(
       '--credential-file <file>',
       'file with a token to send in the place of the stored ones; kept in memory only',

@@ -1,6 +1,7 @@
 /** What a redrive passes by, because something later stands for it, and what it cannot look for. */
 
 import { describe, expect, test } from 'vitest';
+import { dlq } from '../commands/dlq-io.ts';
 import { DOWN, IMPATIENT, type Json, type Rig } from './redrive-rig.ts';
 import { startRig } from './redrive-tests.ts';
 
@@ -118,6 +119,25 @@ describe('§9: an unknown row that nothing can show', () => {
     expect(rig.simulator.requests()).toHaveLength(1);
     expect((await rig.redrive({ filter: { id: row.id }, force: true })).results).toMatchObject({ succeeded: 1 });
     expect(rig.simulator.requests()).toHaveLength(2);
+  });
+
+  test('the command line says how many there are, and what stands for a row', async () => {
+    const rig = await startRig(
+      { rules: [{ times: 1, fault: { kind: 'status', status: 500, effect: 'none' } }] },
+      UNDETECTABLE,
+    );
+    const at = ['--admin', rig.holdfast.adminUrl];
+    await rig.send('POST /tags', { name: 'a' });
+    const [{ id }] = await letters(rig, 'unknown');
+    expect((await dlq(['redrive', '--state', 'open', '--dry-run', ...at])).out).toContain(
+      'nothing can show whether 1 of the unknown landed',
+    );
+    await dlq(['edit', id, '--set', 'name=b', ...at]);
+    const { maybe_superseded_by: edited } = await letter(rig, id);
+    expect((await dlq(['show', id, ...at])).out).toContain(`maybe by ${edited}`);
+    expect((await dlq(['list', ...at], { columns: 200 })).out).toContain('unknown, maybe superseded');
+    expect((await dlq(['redrive', edited, '--force', ...at])).code).toBe(0);
+    await until(async () => (await dlq(['show', id, ...at])).out.includes('state      superseded'));
   });
 
   test('an edited form of one is sent in the same way', async () => {
