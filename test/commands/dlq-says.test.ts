@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DOWN, IMPATIENT, type Rig } from '../e2e/redrive-rig.ts';
 import { startRig } from '../e2e/redrive-tests.ts';
@@ -205,6 +207,16 @@ describe('what dlq says, and what it ends with', () => {
     await rig.holdfast.stop();
     expect((await dlq(['redrive', '--cancel', id, ...here])).code).toBe(0);
     expect((await dlq(['redrive', '--pause', id, ...here])).err).toContain('is cancelled');
+  });
+
+  test('a reader that has seen enough is no fault', async () => {
+    const rig = await startRig({ rules: [DOWN] });
+    const text = 'x'.repeat(400_000);
+    await rig.send('POST /contacts', { external_id: 'long', name: text });
+    const args = ['src/main.ts', 'dlq', 'export', '--with-bodies', '--admin', rig.holdfast.adminUrl];
+    const script = '{ "$@"; echo "ended with $?" >&2; } | head -c 1';
+    const ran = await promisify(execFile)('sh', ['-c', script, 'sh', process.execPath, ...args]);
+    expect(ran).toEqual({ stdout: '{', stderr: 'ended with 0\n' });
   });
 
   test('a directory without ledger and an address of something else are told as what they are', async () => {
