@@ -64,7 +64,7 @@ function letterColumns(paint: Paint): Column<Json>[] {
       head: 'STATE',
       of: ({ state, maybe_superseded_by: by }) =>
         state === 'superseded' || by === null ? state : `${state}, maybe superseded`,
-      paint: (text) => paintState(text, paint),
+      paint: (text, { state }) => paintState(state, paint, text),
     },
     { head: 'REASON', of: ({ reason }) => reason },
     { head: 'AGE', of: ({ dead_at }) => ageOf(dead_at, nowMs), right: true },

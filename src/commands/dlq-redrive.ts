@@ -117,8 +117,6 @@ function tellPlan({ io }: DlqRun, plan: Json): void {
     write(
       `not run: ${passed.map((why) => `${plan[why]} ${why}`).join(', ')}${plan.superseded + plan.expired > 0 ? ' (--force runs superseded and expired ones)' : ''}`,
     );
-  if (plan.undetectable > 0)
-    write(`${plan.undetectable} of the unknown cannot be looked for, and stay: only --force with their ids sends them`);
   if (plan.run > 0)
     write(
       `${count(plan.calls, 'call')} of the quota at ${plan.per_second} a second: about ${durationOf(plan.seconds)}`,

@@ -149,10 +149,10 @@ export function count(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
-/** By what has to be done about it. */
-export function paintState(state: string, paint: Paint): string {
-  if (state === 'dead' || state === 'cancelled') return paint.red(state);
-  if (state === 'unknown' || state === 'paused') return paint.yellow(state);
-  if (state === 'succeeded' || state === 'done') return paint.green(state);
-  return paint.dim(state);
+/** By what has to be done about it; `text` when it says more than the state. */
+export function paintState(state: string, paint: Paint, text = state): string {
+  if (state === 'dead' || state === 'cancelled') return paint.red(text);
+  if (state === 'unknown' || state === 'paused') return paint.yellow(text);
+  if (state === 'succeeded' || state === 'done') return paint.green(text);
+  return paint.dim(text);
 }
