@@ -176,7 +176,7 @@ export function planRow(row: RowFacts, rules: RowRules): RowPlan {
   const by = row.supersededBy ?? row.maybeSupersededBy;
   if (!REDRIVEN_STATES.includes(row.state)) return { kind: 'skipped', why: `is ${row.state}` };
   if (!row.bodyKept && row.state !== 'unknown')
-    return { kind: 'skipped', why: 'its body streamed through, it was not kept' };
+    return { kind: 'skipped', why: 'its body was not kept: it streamed through, or was imported without one' };
   if (rules.force) return RUN;
   if (row.state === 'superseded' || by !== null) return { kind: 'superseded', why: by === null ? '' : `by ${by}` };
   // What may have landed is looked for, however old.

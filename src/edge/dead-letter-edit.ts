@@ -69,7 +69,7 @@ export async function editedOperation(
   const { nowMs } = facts;
   const changesBody = edit.body !== undefined || edit.body_base64 !== undefined;
   if (!original.bodyKept && !changesBody) {
-    throw new ApiRefusal(422, 'The body of this call streamed through and was not kept: give one.');
+    throw new ApiRefusal(422, 'The body of this call was not kept: give one.');
   }
   const body = changesBody ? newBody(original, edit) : original.body;
   const target = edit.target ?? original.target;

@@ -98,7 +98,7 @@ describe('§9: redrive', () => {
   });
 
   test('can be paused, resumed and cancelled; what was not tried stays as it was', async () => {
-    const rig = await startRig({ rules: [DOWN] }, YAML_SLOW);
+    const rig = await startRig({ quota: { limit: 1000 }, rules: [DOWN] }, YAML_SLOW);
     for (let n = 0; n < 20; n += 1) await rig.send('POST /contacts', lead(n));
     rig.simulator.clearFaults();
     const { json } = await rig.api('POST /api/redrives', { filter: { state: 'open' }, velocity: 0.001, canary: 0 });
