@@ -19,9 +19,13 @@ export function supersede(statements: Statements, success: Success): Superseded 
   return { superseded: null, maybe: older ?? markEqual(statements, success) };
 }
 
+/** The key that a redrive lent it goes back, or nobody could use it again. */
 function settle(statements: Statements, row: Row, { id, nowMs }: Success): void {
   statements
-    .run("UPDATE operations SET state = 'superseded', superseded_by = ?, updated_at_ms = ? WHERE n = ?")
+    .run(
+      `UPDATE operations SET state = 'superseded', superseded_by = ?, updated_at_ms = ?,
+       key_hash = CASE WHEN key_hash = former_key_hash THEN NULL ELSE key_hash END WHERE n = ?`,
+    )
     .run(id, nowMs, row['n'] as number);
 }
 

@@ -227,6 +227,14 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
       expect(await opened.get('a')).toMatchObject({ state: 'redriving', maybeSupersededBy: null });
     });
 
+    it('§9: what is superseded while a redrive has it gives its key up again: the next call with it is free', async () => {
+      const opened = await store(dead({ id: 'a', naturalKey: 'n', formerKeyHash: 'k' }));
+      await opened.change('a', { state: 'redriving', updatedAtMs: NOW_MS, keyHash: 'k' });
+      expect(await opened.supersede(success({ naturalKey: 'n' }))).toEqual({ superseded: 'a', maybe: null });
+      expect(await opened.byKey('scope-a', 'k')).toBeNull();
+      expect(await opened.get('a')).toMatchObject({ state: 'superseded', keyHash: null, formerKeyHash: 'k' });
+    });
+
     it('§9: an edited form marks what it was made of, and its success supersedes that, and what that was made of', async () => {
       const opened = await store(dead({ id: 'a' }), dead({ id: 'b', parent: 'a' }), dead({ id: 'c', parent: 'b' }));
       expect(await marksOf(opened, 'a', 'b', 'c')).toEqual(['b', 'c', null]);

@@ -211,7 +211,8 @@ export class MemoryStore implements Store {
       for (const row of older) this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
       if (needless !== undefined) {
         for (const row of [needless, ...originalsOf(this.rows(), success, needless)]) {
-          this.#rows.set(row.id, { ...row, state: 'superseded', supersededBy: id, updatedAtMs: nowMs });
+          const keyHash = row.keyHash === row.formerKeyHash ? null : row.keyHash;
+          this.#rows.set(row.id, { ...row, state: 'superseded', supersededBy: id, updatedAtMs: nowMs, keyHash });
         }
         return { superseded: needless.id, maybe: null };
       }
