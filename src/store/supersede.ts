@@ -10,10 +10,14 @@ const OPEN = "dead_reason IS NOT NULL AND (state IN ('dead', 'unknown') OR (stat
 /** Older rows of a success's natural key, of its scope or of none. */
 const OLDER = `natural_key IN (?, ?) AND endpoint = ? AND ${OPEN} AND dead_at_ms <= ? AND id <> ?`;
 
+/** Older ones of a key are marked by the next: who sends one refused call under one key for months costs no more. */
+const LAST_OF_KEY = `SELECT n FROM operations WHERE former_key_hash = ?1 AND scope = ?2 AND n < ?3 ORDER BY n DESC LIMIT ${MARKED_MAX}`;
+
 /** What a success does to dead letters (`DeadLetterStore.supersede`). Runs in the store's thread, in its transaction. */
 export function supersede(statements: Statements, success: Success): Superseded {
   const row = ofEdit(statements, success) ?? ofKey(statements, success) ?? oldestOfNature(statements, success);
   if (row !== undefined) settle(statements, row, success);
+  markOfKey(statements, success);
   const older = markOlder(statements, success);
   if (row !== undefined) return { superseded: row['id'] as string, maybe: null };
   return { superseded: null, maybe: older ?? markEqual(statements, success) };
@@ -54,6 +58,17 @@ function ofKey(statements: Statements, { id, scope, keyHash, sentAtMs }: Success
     .get(keyHash, scope, sentAtMs, id) as Row | undefined;
 }
 
+/** The others: when the key of the success is forgotten, nothing else would tell a redrive of it. */
+function markOfKey(statements: Statements, { id, scope, keyHash, sentAtMs, nowMs }: Success): void {
+  if (keyHash === null) return;
+  statements
+    .run(
+      `UPDATE operations SET maybe_superseded_by = ?4, updated_at_ms = ?5
+       WHERE n IN (${LAST_OF_KEY}) AND ${OPEN} AND maybe_superseded_by IS NULL AND dead_at_ms <= ?6 AND id <> ?4`,
+    )
+    .run(keyHash, scope, Number.MAX_SAFE_INTEGER, id, nowMs, sentAtMs);
+}
+
 function oldestOfNature(statements: Statements, success: Success): Row | undefined {
   return statements
     .run(`SELECT n, id FROM operations WHERE ${OLDER} AND scope = ? ORDER BY n LIMIT 1`)
@@ -92,7 +107,7 @@ function markEqual(statements: Statements, { id, identity, anyScope, scope, sent
 }
 
 /** What a dead letter stands in the place of: the row that it is an edited form of, and what died before under its key. */
-const REPLACED = '(id = ?1 OR (former_key_hash = ?2 AND scope = ?3))';
+const REPLACED = `n IN (SELECT n FROM operations WHERE id = ?4 UNION ALL SELECT n FROM (${LAST_OF_KEY}))`;
 
 /** A dead letter is there, again or for the first time: what it stands for is passed by as long as it is. */
 export function markReplaced(statements: Statements, n: number): void {
@@ -106,9 +121,9 @@ export function markReplaced(statements: Statements, n: number): void {
   statements
     .run(
       `UPDATE operations SET maybe_superseded_by = ?5, updated_at_ms = ?6
-       WHERE ${REPLACED} AND n < ?4 AND ${OPEN} AND maybe_superseded_by IS NULL`,
+       WHERE ${REPLACED} AND n < ?3 AND ${OPEN} AND maybe_superseded_by IS NULL`,
     )
-    .run(...replaced(row), n, row['id'] as string, row['updated_at_ms'] as number);
+    .run(...replaced(row, n), row['id'] as string, row['updated_at_ms'] as number);
 }
 
 /** A dead letter that never came home goes: what it stood for wants something done again, or stands behind the next one. */
@@ -121,10 +136,10 @@ export function giveBack(statements: Statements, n: number): void {
     .get(n) as Row | undefined;
   if (row === undefined || (row['parent'] === null && row['former_key_hash'] === null)) return;
   statements
-    .run(`UPDATE operations SET maybe_superseded_by = ?4 WHERE ${REPLACED} AND maybe_superseded_by = ?5`)
-    .run(...replaced(row), row['maybe_superseded_by'] as string | null, row['id'] as string);
+    .run(`UPDATE operations SET maybe_superseded_by = ?6 WHERE ${REPLACED} AND maybe_superseded_by = ?5`)
+    .run(...replaced(row, n), row['id'] as string, row['maybe_superseded_by'] as string | null);
 }
 
-function replaced(row: Row) {
-  return [row['parent'], row['former_key_hash'], row['scope']] as [string | null, string | null, string];
+function replaced(row: Row, n: number) {
+  return [row['former_key_hash'] as string | null, row['scope'] as string, n, row['parent'] as string | null] as const;
 }

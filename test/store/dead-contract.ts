@@ -227,6 +227,15 @@ export function deadLetterContract(name: string, open: () => Promise<Store> | St
       expect(await opened.get('a')).toMatchObject({ state: 'redriving', maybeSupersededBy: null });
     });
 
+    it('§9: a success marks the others of its key: after the life of the key, one of them would be sent again', async () => {
+      const rows = ['a', 'b', 'c'].map((id) => dead({ id, formerKeyHash: 'k' }));
+      const newer = dead({ id: 'd', formerKeyHash: 'k', deadAtMs: NOW_MS + 9 });
+      const opened = await store(...rows, newer, dead({ id: 'e', formerKeyHash: 'k', scope: 'scope-b' }));
+      await opened.change('d', { state: 'discarded', updatedAtMs: 1 });
+      expect(await opened.supersede(success({ keyHash: 'k' }))).toEqual({ superseded: 'a', maybe: null });
+      expect(await marksOf(opened, 'b', 'c', 'd', 'e')).toEqual(['c', 'later', null, null]);
+    });
+
     it('§9: what is superseded while a redrive has it gives its key up again: the next call with it is free', async () => {
       const opened = await store(dead({ id: 'a', naturalKey: 'n', formerKeyHash: 'k' }));
       await opened.change('a', { state: 'redriving', updatedAtMs: NOW_MS, keyHash: 'k' });

@@ -33,7 +33,12 @@ export function rankOf({ state, deadReason }: Operation): number {
 export function supersededIn(
   rows: readonly Operation[],
   { id, scope, endpoint, keyHash, naturalKey, identity, anyScope, sentAtMs }: Success,
-): { needless: Operation | undefined; older: readonly Operation[]; equal: Operation | undefined } {
+): {
+  needless: Operation | undefined;
+  ofKey: readonly Operation[];
+  older: readonly Operation[];
+  equal: Operation | undefined;
+} {
   const dead = rows.filter((row) => row.deadReason !== null && row.id !== id);
   const open = dead.filter(isOpenDead);
   const isOlder = (row: Operation): boolean => (row.deadAtMs ?? Infinity) <= sentAtMs;
@@ -54,8 +59,12 @@ export function supersededIn(
       row.maybeSupersededBy === null,
   );
   const needless = original ?? byKey ?? ofNature.find((row) => row.scope === scope);
-  const older = ofNature.filter((row) => row !== needless && row.maybeSupersededBy === null);
-  return { needless, older, equal };
+  const isUnmarked = (row: Operation): boolean => row !== needless && row.maybeSupersededBy === null;
+  const ofKey = open.filter(
+    (row) =>
+      keyHash !== null && row.formerKeyHash === keyHash && row.scope === scope && isOlder(row) && isUnmarked(row),
+  );
+  return { needless, ofKey, older: ofNature.filter(isUnmarked), equal };
 }
 
 /** What the row was made of that an edited form has made needless, and that in turn. */

@@ -207,8 +207,9 @@ export class MemoryStore implements Store {
   supersede(success: Success): Promise<Superseded> {
     return this.#next(() => {
       const { id, nowMs } = success;
-      const { needless, older, equal } = supersededIn(this.rows(), success);
-      for (const row of older) this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
+      const { needless, ofKey, older, equal } = supersededIn(this.rows(), success);
+      for (const row of [...ofKey, ...older])
+        this.#rows.set(row.id, { ...row, maybeSupersededBy: id, updatedAtMs: nowMs });
       if (needless !== undefined) {
         for (const row of [needless, ...originalsOf(this.rows(), success, needless)]) {
           const keyHash = row.keyHash === row.formerKeyHash ? null : row.keyHash;
