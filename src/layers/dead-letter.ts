@@ -88,7 +88,7 @@ async function keep(
       id: operation?.id ?? parts.newId(),
       reason,
       cause,
-      naturalKey: anyScope === null ? await naturalKey(parts, exchange, names.identity) : anyScope.naturalKey,
+      naturalKey: anyScope?.naturalKey ?? (await naturalKey(parts, exchange, names.identity)),
       identity: anyScope?.identity ?? null,
       resource: resourceOf(exchange),
       configHash: parts.configHash(),
@@ -154,13 +154,17 @@ async function namesOf({ namesKey }: DeadLetterParts, exchange: Exchange): Promi
   return { keyHash: null, fingerprint: null, identity: identityOf(namesKey, exchange, hashes) };
 }
 
-/** The names that an equal call with another credential has, too; none when the body is not known. */
+/**
+ * The names that an equal call with another credential has, too; none when the body is not known. No natural key of a
+ * create: two workspaces may number their objects alike, and within one the upstream itself refuses the second.
+ */
 async function anyScopeOf(parts: DeadLetterParts, exchange: Exchange): Promise<Success['anyScope']> {
   const { body, method, target } = exchange;
   if (body.kind === 'stream') return { naturalKey: null, identity: null };
   const hashes = smallBodyHashes(body, false) ?? (await bodyHashes(body, false));
   const identity = identityOf(parts.namesKey, { scope: NO_SCOPE, method, target }, hashes);
-  return { naturalKey: await naturalKey(parts, exchange, identity, NO_SCOPE), identity };
+  const isCreate = (await operationClassOf(exchange)) === 'create';
+  return { naturalKey: isCreate ? null : await naturalKey(parts, exchange, identity, NO_SCOPE), identity };
 }
 
 async function naturalKey(

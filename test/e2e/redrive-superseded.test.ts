@@ -41,6 +41,13 @@ describe('§9: a redrive and what stands for its rows', () => {
     expect(created(rig)).toHaveLength(4);
   });
 
+  test('two workspaces number their contacts alike: one of them stands for none of the other', async () => {
+    const rig = await startRig({ rules: [refuse(401, 1)] });
+    await send(rig, 'POST /contacts', { external_id: '42', email: 'ann@example.com' }, { token: 'one' });
+    await send(rig, 'POST /contacts', { external_id: '42', email: 'bob@example.com' }, { token: 'two' });
+    expect((await rig.redrive({ ...OPEN, credential: 'one' })).results).toMatchObject({ superseded: 0 });
+  });
+
   test('an update that was refused for its token does not undo the newer one of the next token', async () => {
     const rig = await startRig();
     const { json } = await rig.send('POST /contacts', { external_id: 'u1', email: 'u1@example.com' });
