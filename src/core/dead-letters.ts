@@ -123,7 +123,7 @@ export interface DeadLetterStore {
   keepDead(operation: Operation): Promise<string>;
   /**
    * One success supersedes at most one row: that of which it is the edited form (and what that was made of), else that of its
-   * key, else the oldest of its natural key. Then it marks the others of its natural key; else an equal one. What is
+   * key, else the oldest of its natural key. Then it marks the others of both keys; else an equal one. What is
    * being redriven counts until it is on the wire. A row that dies or is made marks the one of which it is the edited form and
    * what died before under its key; discarded or deleted while `dead`, it takes these marks back.
    */
