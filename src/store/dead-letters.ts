@@ -22,7 +22,7 @@ const MATCH_SLICES_MAX = 240;
 const SAMPLED_MAX = 100;
 
 /**
- * The dead letters' part of the port. Long work is many requests, each a slice of some 2 ms, between which the thread
+ * The dead letters' part of the port. Long work is many requests, each a slice of two or three ms, between which the thread
  * commits what live calls have to write.
  */
 export class SqliteDeadLetters implements DeadLetterStore {

@@ -16,8 +16,8 @@ import type { DeadGroupPart, GroupSums, KeptFacts, OperationText, Slice } from '
 import type { Statements } from './statements.ts';
 import { giveBack, supersede } from './supersede.ts';
 
-/** One request looks at so many index entries, or decrypts so many rows: some 2 ms, and other batches come between. */
-const SLICE_ROWS = 4000;
+/** One request looks at so many index entries, or decrypts so many rows: two or three ms, and other batches come between. */
+const SLICE_ROWS = 5000;
 const SLICE_WHOLE_ROWS = 25;
 /** A deletion writes: the rows of one request. */
 const SLICE_DELETED = 50;

@@ -120,7 +120,7 @@ export class StoreThread {
     return this.#ask(packed, (pending) => this.#push(pending));
   }
 
-  /** Asks for one part, of some 2 ms, of work that nobody's call waits for: it leaves the others their turn. */
+  /** Asks for one part, of two or three ms, of work that nobody's call waits for: it leaves the others their turn. */
   askSlice(packed: Packed): Promise<Result> {
     return this.#ask(packed, (pending) => this.#slices.push(pending));
   }
