@@ -202,6 +202,17 @@ export interface RedrivePlan {
   readonly skipped: number;
 }
 
+/** A plan with what it costs. */
+export interface RedriveForecast extends RedrivePlan {
+  /** Calls at least: looks and retries come on top. */
+  readonly calls: number;
+  /** At the velocity, under the smallest quota known. */
+  readonly perSecond: number;
+  readonly seconds: number;
+  /** Named ids that are no dead letters. */
+  readonly missing: readonly string[];
+}
+
 /** A plan that counts nothing yet. */
 export const EMPTY_PLAN: RedrivePlan = {
   rows: 0,

@@ -1,7 +1,14 @@
 /** Redrives on the admin API, and the way back in for what was exported. */
 
 import { z } from 'zod';
-import { planRow, type Redrive, type RedriveOrder, type RedriveRow, ROW_RESULTS } from '../core/redrive.ts';
+import {
+  planRow,
+  type Redrive,
+  type RedriveForecast,
+  type RedriveOrder,
+  type RedriveRow,
+  ROW_RESULTS,
+} from '../core/redrive.ts';
 import type { PaceEvent } from '../core/redrive-pace.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Store } from '../core/store.ts';
@@ -11,29 +18,13 @@ import { type AdminRoute, ApiRefusal, route } from './admin-route.ts';
 import { filterOf, filterSchema, type WrittenFilter } from './dead-letter-filter.ts';
 import { importRoute } from './dead-letter-import.ts';
 
-/** What a plan says; the job's forecast. */
-export interface ShownForecast {
-  readonly rows: number;
-  readonly run: number;
-  readonly creates: number;
-  readonly unknown: number;
-  readonly undetectable: number;
-  readonly superseded: number;
-  readonly expired: number;
-  readonly skipped: number;
-  readonly calls: number;
-  readonly perSecond: number;
-  readonly seconds: number;
-  readonly missing: readonly string[];
-}
-
 /** The redrives, for the admin plane. */
 export interface RedriveControl {
-  readonly plan: (order: RedriveOrder) => Promise<ShownForecast>;
+  readonly plan: (order: RedriveOrder) => Promise<RedriveForecast>;
   readonly start: (
     order: RedriveOrder,
     credential: string | null,
-  ) => Promise<{ readonly redrive: Redrive | null; readonly known: boolean; readonly forecast: ShownForecast }>;
+  ) => Promise<{ readonly redrive: Redrive | null; readonly known: boolean; readonly forecast: RedriveForecast }>;
   readonly get: (id: string) => Promise<Redrive | null>;
   readonly list: () => Promise<readonly Redrive[]>;
   readonly rows: (id: string, afterN: number, limit: number) => Promise<readonly RedriveRow[]>;
@@ -258,7 +249,7 @@ function authorization(given: string | undefined): string | null {
   return given.includes(' ') ? given : `Bearer ${given}`;
 }
 
-function shownPlan({ perSecond, missing, ...counts }: ShownForecast): Record<string, unknown> {
+function shownPlan({ perSecond, missing, ...counts }: RedriveForecast): Record<string, unknown> {
   return { ...counts, per_second: Math.round(perSecond * 100) / 100, missing };
 }
 

@@ -15,8 +15,8 @@ import {
   NO_COUNTS,
   REDRIVEN_STATES,
   type Redrive,
+  type RedriveForecast,
   type RedriveOrder,
-  type RedrivePlan,
   type RedriveRow,
   ratePerSecond,
   redriveHash,
@@ -30,17 +30,6 @@ import { RedriveRun, type RedriveRunParts } from './redrive-run.ts';
 /** What redrives are made of. */
 export interface RedrivesParts extends RedriveRunParts {
   readonly store: Pick<Store, 'get' | 'byKey' | 'change' | 'listDead'>;
-}
-
-/** A plan with what it costs. */
-export interface RedriveForecast extends RedrivePlan {
-  /** Calls at least: looks and retries come on top. */
-  readonly calls: number;
-  /** At the velocity, under the smallest quota known. */
-  readonly perSecond: number;
-  readonly seconds: number;
-  /** Named ids that are no dead letters. */
-  readonly missing: readonly string[];
 }
 
 /** How a start ended. `known`: the same redrive is under way already. Null: nothing to run. */
