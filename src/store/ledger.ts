@@ -16,8 +16,11 @@ export const WHOLE = `
 const BY_KEY = `${WHOLE}
   WHERE substr(key_hash, 1, 16) = substr(?1, 1, 16) AND substr(scope, 1, 8) = substr(?2, 1, 8)
     AND key_hash = ?1 AND scope = ?2`;
-/** Of a dead letter beside what it holds: the row, and its entries in indexes. */
-const ROW_BYTES = 1200;
+/** Of a dead letter beside what it holds: its row's fixed columns, and its entries in indexes. */
+const COLUMNS_BYTES = 700;
+const ENTRIES_BYTES = 800;
+/** Pages of 4 KiB hold whole rows, and what is longer than one goes on in pages of its own (SQLite file format, 1.6). */
+const PAGED = 'CASE WHEN size <= 4061 THEN 4096 / (4061 / size) ELSE 4096 * (1 + size / 4092) END';
 const DEAD_REASON = INSERTED.indexOf('dead_reason');
 /** Pages that `expire` gives back to the disk at once, and how many must be free before it does. */
 const VACUUM_PAGES = 256;
@@ -173,14 +176,16 @@ export class Ledger {
     this.#statements.run('DELETE FROM answers WHERE n = ?').run(n);
   }
 
-  /** What a dead letter takes on the disk, about. */
+  /** What a dead letter takes on the disk, about, and rather more than less. */
   #weigh(n: number): void {
     this.#statements
       .run(
-        `UPDATE operations SET bytes = ${ROW_BYTES} + length(attempts) + length(target) + coalesce(length(context), 0) + (
-          SELECT length(headers) + coalesce(length(body), 0) + coalesce(length(credential), 0) FROM requests
-          WHERE requests.n = operations.n) + coalesce((SELECT length(answer) FROM answers WHERE answers.n = operations.n), 0)
-        WHERE n = ?`,
+        `UPDATE operations SET bytes = ${ENTRIES_BYTES} + (SELECT sum(${PAGED}) FROM (
+           SELECT ${COLUMNS_BYTES} + length(attempts) + length(target) + coalesce(length(context), 0) AS size
+           UNION ALL SELECT 20 + length(headers) + coalesce(length(body), 0) + coalesce(length(credential), 0) FROM requests
+             WHERE requests.n = operations.n
+           UNION ALL SELECT 20 + length(answer) FROM answers WHERE answers.n = operations.n))
+         WHERE n = ?`,
       )
       .run(n);
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -175,6 +176,31 @@ it('reads a long list in slices, adds them up, and lets what is written meanwhil
     },
   ]);
   expect(order).toEqual(['a', 'b', 'groups']);
+});
+
+it('§9: counts what dead letters take as the disk does, of every size', async () => {
+  for (const size of [0, 300, 1500, 3000, 6000]) {
+    const directory = testDirectory();
+    const store = await testStore(directory);
+    const died = {
+      state: 'dead',
+      deadReason: 'exhausted',
+      causeId: 'cause',
+      causeLabel: 'down',
+      deadAtMs: NOW_MS,
+    } as const;
+    const rows = Array.from({ length: 1000 }, (_, n) => {
+      const identity = createHash('sha256').update(`${n}`).digest('hex');
+      const names = { id: identity.slice(0, 36), identity, naturalKey: identity };
+      return row({ ...names, ...died, target: `/${'t'.repeat(size)}`, body: Buffer.alloc(size, 'b') });
+    });
+    await Promise.all(rows.map((each) => store.insert(each)));
+    const counted = (await store.countDead()).reduce((sum, { bytes }) => sum + bytes, 0);
+    await store.close();
+    const taken = statSync(path.join(directory, 'holdfast.db')).size;
+    expect(taken, `${size}`).toBeLessThan(counted + 200_000);
+    expect(taken, `${size}`).toBeGreaterThan(counted / 2);
+  }
 });
 
 it('says that its thread died, rejects what waits, and hangs nowhere', async () => {
